@@ -1,0 +1,132 @@
+// Dockreg runs beside an app in a Docker container, and keeps one leased key in
+// etcd, /service/<host ip>:<host port>, while the app answers. Its flags are in
+// flags.go, what they may say in config.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"dockreg/etcdreg"
+	"dockreg/sidekick"
+	"dockreg/sidekick/docker"
+)
+
+// Exit codes: 0 is "asked to stop, and done".
+const (
+	exitFault = 1 // anything but the next
+	exitUsage = 2 // wrong usage or configuration
+)
+
+func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
+
+// run is main with its surroundings as parameters. It returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	// Notified, and not ignored, which a command that a probe runs would inherit:
+	// HUP means nothing here, and PIPE would make a closed stderr deadly.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
+
+	wrong := &mistakes{}
+	app := newApp(stdout, stderr, func(c *cli.Context) error {
+		conf, err := parse(source{c, os.Getenv}, wrong)
+		if err != nil {
+			return err
+		}
+		return start(c.Context, conf, stdout, stderr)
+	})
+	err := app.Run(tidy(args, wrong))
+	if err == nil {
+		return 0
+	}
+	for line := range strings.Lines(err.Error()) {
+		_, _ = fmt.Fprintln(stderr, "dockreg: "+strings.TrimSuffix(line, "\n"))
+	}
+	var misconfigured *docker.MisconfiguredError
+	if errors.As(err, &wrong) || errors.As(err, &misconfigured) {
+		return exitUsage
+	}
+	return exitFault
+}
+
+// start lives the registration that conf describes, until a signal asks to stop.
+func start(ctx context.Context, conf *config, stdout, stderr io.Writer) error {
+	log := newLogger(stderr, conf)
+	registry := etcdreg.New(conf.etcd)
+	defer registry.Close()
+	s := &sidekick.Sidekick{Config: conf.sidekick, Prober: conf.check, Registry: registry, Log: log}
+	if conf.address.IsValid() {
+		s.Locator = fixed(conf.address)
+	} else {
+		locator, err := docker.New(conf.docker)
+		if err != nil {
+			return err
+		}
+		s.Locator = locator
+	}
+	if conf.dryRun {
+		return dryRun(ctx, stdout, conf.shown, s, registry)
+	}
+
+	ctx, hurry, release := onSignals(ctx, log)
+	defer release()
+	log.Info("starting", "version", version, "check", conf.check.String(), "etcd", conf.etcd.Endpoints)
+	return s.Run(ctx, hurry)
+}
+
+// onSignals returns a context that the first TERM or INT ends, and a channel on
+// which any further one is delivered. Release ends the waiting for them.
+func onSignals(parent context.Context, log *slog.Logger) (ctx context.Context, hurry <-chan struct{}, release func()) {
+	ctx, stop := context.WithCancel(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	again := make(chan struct{}, 1)
+	released, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case s := <-signals:
+				if ctx.Err() == nil {
+					log.Info("asked to stop", "signal", s.String())
+					stop()
+					continue
+				}
+				select {
+				case again <- struct{}{}:
+				default:
+				}
+			case <-released:
+				return
+			}
+		}
+	}()
+	return ctx, again, func() {
+		signal.Stop(signals)
+		close(released)
+		<-ended
+		stop()
+	}
+}
+
+// fixed is the address that --ip and --host-port say, without Docker.
+type fixed netip.AddrPort
+
+func (f fixed) Locate(context.Context) (netip.AddrPort, error) { return netip.AddrPort(f), nil }
+
+func newLogger(w io.Writer, conf *config) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: conf.logLevel}
+	if conf.logJSON {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}

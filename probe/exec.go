@@ -1,0 +1,57 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// execProbe passes if a command exits with 0. It runs without a shell, in a
+// process group of its own that is killed after it, whatever it left running.
+// What it prints is dropped: it may hold a secret, and changes from time to time.
+type execProbe struct {
+	words []string
+}
+
+func (p *execProbe) ask(ctx context.Context) error {
+	cmd := exec.Command(p.words[0], p.words[1:]...) //nolint:gosec,noctx // running it is what it's for; ctx kills the group, below
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the command: %w", err)
+	}
+
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		// Not reaped yet: until it is, no other process can get its number, and
+		// with it the signal that is meant for its group.
+		for errors.Is(unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+		}
+	}()
+	var late error
+	select {
+	case <-exited:
+	case <-ctx.Done():
+		late = commandError{ctx.Err()}
+	}
+	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // an error says that nobody is left
+	<-exited
+	err := cmd.Wait()
+	if late != nil {
+		return late
+	}
+	if err != nil {
+		return fmt.Errorf("the command ended with %w", err)
+	}
+	return nil
+}
+
+// commandError is a command that had to be killed.
+type commandError struct{ cause error }
+
+func (e commandError) Error() string { return "the command did not end" }
+func (e commandError) Unwrap() error { return e.cause }

@@ -1,0 +1,71 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+// grpcProbe passes if the app says SERVING over the gRPC health checking protocol
+// (grpc/grpc doc/health-checking.md). It connects anew each time: a client that
+// is kept waits between attempts to reconnect, longer than the app may need.
+type grpcProbe struct {
+	target  target
+	service string // empty: the server as a whole
+	agent   string
+}
+
+func (p *grpcProbe) ask(ctx context.Context) error {
+	dialed := make(chan error, 1) // the first attempt's outcome, which gRPC's error buries in text
+	conn, err := grpc.NewClient("passthrough:///app",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithUserAgent(p.agent),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			c, err := p.target.dial(ctx)
+			select {
+			case dialed <- err:
+			default:
+			}
+			return c, err
+		}))
+	if err != nil {
+		return fmt.Errorf("grpc client: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+
+	health := grpc_health_v1.NewHealthClient(conn)
+	resp, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: p.service})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	switch status.Code(err) {
+	case codes.OK:
+	case codes.Unimplemented:
+		return errors.New("the app does not speak the gRPC health protocol")
+	case codes.NotFound:
+		return fmt.Errorf("the app's gRPC health protocol knows no service %q", p.service)
+	case codes.Unavailable:
+		select {
+		case err := <-dialed:
+			if err != nil {
+				return reason(ctx, err)
+			}
+		default:
+		}
+		return errors.New("the connection broke, or the app does not speak gRPC")
+	default:
+		return fmt.Errorf("the app's gRPC health protocol answered %s: %s", status.Code(err), status.Convert(err).Message())
+	}
+	if resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		return fmt.Errorf("the app says %s", resp.GetStatus())
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// errRefused is a port that nobody listens on.
+var errRefused = errors.New("connection refused: nothing listens on the port")
+
+// tcpListen is TCP_LISTEN in proc_pid_net(5)'s column st.
+const tcpListen = "0A"
+
+// target is the app's port, wherever in this network namespace it listens.
+type target struct {
+	port int
+}
+
+// dial connects to the app: at 127.0.0.1, or where it listens if it doesn't
+// listen there. It fails with errRefused if it listens nowhere.
+func (t target) dial(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	first := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(t.port))
+	conn, err := d.DialContext(ctx, "tcp", first.String())
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return conn, reason(ctx, err)
+	}
+	for _, addr := range listeners(t.port) {
+		if addr == first {
+			continue
+		}
+		if conn, err = d.DialContext(ctx, "tcp", addr.String()); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, reason(ctx, err)
+}
+
+// ask is the tcp probe: the app accepts a connection, or its system does for it.
+func (t target) ask(ctx context.Context) error {
+	conn, err := t.dial(ctx)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// reason makes err the same each time: net's errors name a random local port.
+func reason(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errRefused) || errors.Is(err, syscall.ECONNREFUSED):
+		return errRefused
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
+		return errors.New("connection reset by the app")
+	case errors.Is(err, io.EOF):
+		return errors.New("connection closed without an answer")
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("%s: %w", op.Op, op.Err)
+	}
+	return err
+}
+
+// listeners returns the addresses at which somebody listens on port, a wildcard
+// as the loopback address of its family. Without /proc it returns none.
+func listeners(port int) []netip.AddrPort {
+	var found []netip.AddrPort
+	for _, file := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+		f, err := os.Open(file)
+		if err != nil {
+			continue // no IPv6, or no /proc
+		}
+		found = append(found, parseListeners(f, port)...)
+		_ = f.Close()
+	}
+	return found
+}
+
+// parseListeners reads the lines of proc_pid_net(5)'s tcp or tcp6:
+//
+//	sl  local_address rem_address   st …
+//	 0: 0100007F:1F90 00000000:0000 0A …
+//
+// An address is written as 32-bit words in the machine's own byte order.
+func parseListeners(r io.Reader, port int) []netip.AddrPort {
+	var found []netip.AddrPort
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || fields[3] != tcpListen {
+			continue
+		}
+		addr, hexPort, _ := strings.Cut(fields[1], ":")
+		n, err := strconv.ParseUint(hexPort, 16, 16)
+		if err != nil || int(n) != port {
+			continue
+		}
+		raw, err := hex.DecodeString(addr)
+		if err != nil || len(raw)%4 != 0 {
+			continue
+		}
+		for i := 0; i < len(raw); i += 4 {
+			binary.NativeEndian.PutUint32(raw[i:], binary.BigEndian.Uint32(raw[i:]))
+		}
+		ip, ok := netip.AddrFromSlice(raw)
+		if !ok {
+			continue
+		}
+		switch ip = ip.Unmap(); ip {
+		case netip.IPv4Unspecified():
+			ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		case netip.IPv6Unspecified():
+			ip = netip.IPv6Loopback()
+		}
+		found = append(found, netip.AddrPortFrom(ip, uint16(port)))
+	}
+	return found
+}

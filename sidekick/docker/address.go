@@ -1,0 +1,139 @@
+package docker
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/go-connections/nat"
+)
+
+// MisconfiguredError is a mistake in how the container or dockreg was started.
+// Waiting doesn't mend it.
+type MisconfiguredError struct{ msg string }
+
+func (e *MisconfiguredError) Error() string { return e.msg }
+
+// Permanent is always true.
+func (e *MisconfiguredError) Permanent() bool { return true }
+
+func misconfigured(format string, args ...any) error {
+	return &MisconfiguredError{fmt.Sprintf(format, args...)}
+}
+
+// notYetError is an answer that Docker completes a moment after the start.
+type notYetError string
+
+func (e notYetError) Error() string { return string(e) }
+
+// address picks the address at which the app's port is published, out of what
+// Docker says about the container. ip is what --ip says, or invalid.
+func address(c container.InspectResponse, port int, ip netip.Addr) (netip.AddrPort, error) {
+	mode := c.HostConfig.NetworkMode
+	if mode.IsHost() {
+		if !ip.IsValid() {
+			return netip.AddrPort{}, misconfigured("--ip is required: the container uses the host's network (--network host), and Docker names no host IP then; give the host's IP that consumers dial, such as --ip 10.1.0.101")
+		}
+		return netip.AddrPortFrom(ip, uint16(port)), nil
+	}
+
+	wanted := nat.Port(fmt.Sprintf("%d/tcp", port))
+	bindings, err := parse(c.NetworkSettings.Ports[wanted])
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if len(bindings) == 0 {
+		if asked(c, wanted) {
+			return netip.AddrPort{}, notYetError(fmt.Sprintf("docker has not published port %d yet", port))
+		}
+		return netip.AddrPort{}, misconfigured("port %d of container %.12s is not published (%s); start the container with: docker run -p %d …, or give --port the app's port",
+			port, c.ID, published(c.NetworkSettings.Ports), port)
+	}
+	return choose(bindings, port, ip)
+}
+
+// asked says whether the container was started with wanted to be published, so
+// that Docker will publish it.
+func asked(c container.InspectResponse, wanted nat.Port) bool {
+	if c.HostConfig.NetworkMode.IsNone() {
+		return false
+	}
+	if _, ok := c.HostConfig.PortBindings[wanted]; ok {
+		return true
+	}
+	_, exposed := c.Config.ExposedPorts[wanted]
+	return exposed && c.HostConfig.PublishAllPorts
+}
+
+// parse reads Docker's bindings: an empty HostIp is how older engines write
+// 0.0.0.0.
+func parse(bindings []nat.PortBinding) ([]netip.AddrPort, error) {
+	var parsed []netip.AddrPort
+	for _, b := range bindings {
+		ip, err := netip.ParseAddr(cmp.Or(b.HostIP, "0.0.0.0"))
+		if err != nil {
+			return nil, fmt.Errorf("docker's answer: host IP %q: not an IP address", b.HostIP)
+		}
+		port, err := strconv.ParseUint(b.HostPort, 10, 16)
+		if err != nil || port == 0 {
+			return nil, notYetError(fmt.Sprintf("docker's answer: host port %q: not a port", b.HostPort))
+		}
+		parsed = append(parsed, netip.AddrPortFrom(ip, uint16(port)))
+	}
+	return parsed, nil
+}
+
+// choose takes, with ip given, the binding on that very IP, else one of its
+// family, else the first IPv4 one; without ip, the first one on a specific IP,
+// IPv4 first.
+func choose(bindings []netip.AddrPort, port int, ip netip.Addr) (netip.AddrPort, error) {
+	slices.SortStableFunc(bindings, func(a, b netip.AddrPort) int {
+		return cmp.Compare(a.Addr().BitLen(), b.Addr().BitLen()) // IPv4 first
+	})
+	if !ip.IsValid() {
+		for _, b := range bindings {
+			if !b.Addr().IsUnspecified() {
+				return b, nil
+			}
+		}
+		return netip.AddrPort{}, misconfigured("--ip is required: port %d is published on %s, which is every IP of the host; give the one that consumers dial, such as --ip 10.1.0.101, or publish on one: docker run -p 10.1.0.101::%d …",
+			port, join(bindings), port)
+	}
+	for _, fits := range []func(netip.Addr) bool{
+		func(a netip.Addr) bool { return a == ip },
+		func(a netip.Addr) bool { return a.Is4() == ip.Is4() },
+	} {
+		if i := slices.IndexFunc(bindings, func(b netip.AddrPort) bool { return fits(b.Addr()) }); i >= 0 {
+			return netip.AddrPortFrom(ip, bindings[i].Port()), nil
+		}
+	}
+	return netip.AddrPortFrom(ip, bindings[0].Port()), nil
+}
+
+func join(bindings []netip.AddrPort) string {
+	var s []string
+	for _, b := range bindings {
+		s = append(s, b.String())
+	}
+	return strings.Join(s, " and ")
+}
+
+// published lists the published ports for a person, such as
+// "published: 8080/tcp on 0.0.0.0:32768".
+func published(ports nat.PortMap) string {
+	var list []string
+	for port, bindings := range ports {
+		for _, b := range bindings {
+			list = append(list, fmt.Sprintf("%s on %s:%s", port, cmp.Or(b.HostIP, "0.0.0.0"), b.HostPort))
+		}
+	}
+	if len(list) == 0 {
+		return "no port of it is"
+	}
+	slices.Sort(list)
+	return "published: " + strings.Join(list, ", ")
+}

@@ -1,0 +1,92 @@
+package sidekick
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// firstLook is the pause after the first failure; it doubles up to the interval.
+const firstLook = 50 * time.Millisecond
+
+// verdict is what the probes so far amount to.
+type verdict struct {
+	up bool
+	at time.Time // when the probe behind it started: what a renewal proves
+}
+
+// probe probes until ctx ends. It sends a verdict after every pass while the app
+// is up, and after the failure that takes it down: those are what a registration
+// depends on.
+//
+// While the app is up, or passing its way up, probes start an interval apart.
+// After a failure of an app that is down, the next one comes soon, backing off to
+// the interval; a change of result resets that.
+func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict) {
+	var (
+		up     bool
+		passes int
+		fails  int
+		once   = newThrottle(s.Log)
+		pause  = backoff{first: firstLook, most: s.Interval}
+		began  = time.Now() // since when the app has been in its present state
+		timer  = time.NewTimer(0)
+	)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+
+		start := time.Now()
+		err := s.ProbeOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		next := s.Interval
+		tell := false
+		if err == nil {
+			passes, fails = passes+1, 0
+			pause.reset()
+			if !up && passes >= s.Rise {
+				s.Log.Info("the app passes its probe", "took", time.Since(start), "after", time.Since(began))
+				up, began = true, time.Now()
+			}
+			tell = up
+		} else {
+			passes, fails = 0, fails+1
+			switch {
+			case up && fails >= s.Fall:
+				s.Log.Warn("the app fails its probe", "err", err, "took", time.Since(start), "after", time.Since(began))
+				up, began, tell = false, time.Now(), true
+			case up:
+				once.log(slog.LevelWarn, "a probe failed", err, "failures", fails, "fall", s.Fall)
+			default:
+				once.log(slog.LevelInfo, "waiting for the app to pass its probe", err)
+			}
+			if !up {
+				next = pause.next()
+			}
+		}
+		if tell {
+			select {
+			case <-ctx.Done():
+				return
+			case verdicts <- verdict{up: up, at: start}:
+			}
+		}
+		timer.Reset(time.Until(start.Add(next)))
+	}
+}
+
+// ProbeOnce probes the app once, within the timeout. It returns why it failed.
+func (s *Sidekick) ProbeOnce(ctx context.Context) error {
+	probeCtx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	start := time.Now()
+	err := s.Prober.Probe(probeCtx)
+	s.Log.Debug("probed", "err", err, "took", time.Since(start))
+	return err
+}
