@@ -41,62 +41,55 @@ func (r *Registry) unwatch() {
 	}
 }
 
+var errBroke = errors.New("the connection to etcd broke")
+
 // observe watches the key from revision on. The watch ends with the first thing
 // that disturbs the key, after telling Disturbed.
 func (r *Registry) observe(c *clientv3.Client, key, value string, revision int64) *watch {
-	ctx, cancel := context.WithCancel(c.Ctx())
-	w := &watch{cancel: cancel, done: make(chan struct{})}
+	ctx, cancel := context.WithCancelCause(c.Ctx())
+	w := &watch{cancel: func() { cancel(nil) }, done: make(chan struct{})}
 	lease := r.lease
-	broken := make(chan struct{})
+	connection := make(chan struct{})
 	go func() {
-		defer close(broken)
+		defer close(connection)
 		// The client re-opens a watch in silence, and an etcd that came back with
 		// no data would say nothing about the key: a break is a reason to look.
-		c.ActiveConnection().WaitForStateChange(ctx, connectivity.Ready)
+		if c.ActiveConnection().WaitForStateChange(ctx, connectivity.Ready) {
+			cancel(errBroke)
+		}
 	}()
 	go func() {
 		defer close(w.done)
-		defer func() { <-broken }()
-		defer cancel()
-		// RequireLeader: a member cut off from the others ends the watch.
-		events := c.Watch(clientv3.WithRequireLeader(ctx), key, clientv3.WithRev(revision))
-		for {
-			var err error
-			select {
-			case <-ctx.Done():
-				return
-			case <-broken:
-				err = errors.New("the connection to etcd broke")
-			case resp, ok := <-events:
-				err = disturbance(resp, ok, lease, value)
-			}
-			if err == nil {
-				continue
-			}
-			if ctx.Err() == nil {
-				r.disturbed <- err // has room: each watch says one thing, and unwatch takes it back
-			}
-			return
+		defer func() { <-connection }()
+		defer cancel(nil)
+		reason := follow(ctx, c, key, value, lease, revision)
+		if ctx.Err() != nil {
+			reason = context.Cause(ctx)
+		}
+		if !errors.Is(reason, context.Canceled) {
+			r.disturbed <- reason // has room: a watch says one thing, and unwatch takes it back
 		}
 	}()
 	return w
 }
 
-// disturbance says what in resp means that the key is not as it was put.
-func disturbance(resp clientv3.WatchResponse, ok bool, lease clientv3.LeaseID, value string) error {
-	switch {
-	case resp.Err() != nil:
-		return fmt.Errorf("watch key: %w", resp.Err())
-	case !ok:
-		return errors.New("watch key: it ended")
-	}
-	for _, event := range resp.Events {
-		switch {
-		case event.Type == clientv3.EventTypeDelete:
-			return errors.New("the key was deleted, or its lease expired")
-		case clientv3.LeaseID(event.Kv.Lease) != lease || string(event.Kv.Value) != value:
-			return errors.New("the key was overwritten")
+// follow returns the first reason why the key is not as it was put, or that it
+// can't be watched.
+func follow(ctx context.Context, c *clientv3.Client, key, value string, lease clientv3.LeaseID, revision int64) error {
+	// RequireLeader: a member that is cut off from the others ends the watch. The
+	// call itself blocks until etcd has answered, or ctx ends.
+	for resp := range c.Watch(clientv3.WithRequireLeader(ctx), key, clientv3.WithRev(revision)) {
+		if err := resp.Err(); err != nil {
+			return fmt.Errorf("watch key: %w", err)
+		}
+		for _, event := range resp.Events {
+			switch {
+			case event.Type == clientv3.EventTypeDelete:
+				return errors.New("the key was deleted, or its lease expired")
+			case clientv3.LeaseID(event.Kv.Lease) != lease || string(event.Kv.Value) != value:
+				return errors.New("the key was overwritten")
+			}
 		}
 	}
-	return nil
+	return errors.New("watch key: it ended")
 }

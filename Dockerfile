@@ -1,0 +1,30 @@
+# An image with supervisord, a sample app and dockreg beside it. For an app of
+# your own, take the two COPY lines for dockreg and the entry in
+# supervisord/supervisord.conf.
+FROM golang:1.26-bookworm AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=0.0.0-dev
+ARG COMMIT=unknown
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+    -ldflags "-s -w -buildid= -X main.version=$VERSION -X main.commit=$COMMIT" \
+    -o /dockreg .
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates nodejs supervisor \
+ && rm -rf /var/lib/apt/lists/*
+COPY supervisord/app.js /srv/app.js
+COPY supervisord/supervisord.conf /etc/supervisord.conf
+COPY --from=build /dockreg /usr/bin/dockreg
+ARG VERSION=0.0.0-dev
+ARG COMMIT=unknown
+LABEL org.opencontainers.image.title="dockreg" \
+      org.opencontainers.image.description="A sample app under supervisord, registered in etcd while it answers" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$COMMIT"
+EXPOSE 8000
+ENTRYPOINT ["/usr/bin/supervisord", "-c", "/etc/supervisord.conf"]

@@ -1,0 +1,71 @@
+# dockreg: build, test, show. "make help" lists the targets.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0-dev)
+COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+IMAGE   ?= dockreg
+BIN     := $(CURDIR)/.cache/bin
+DIST    := $(CURDIR)/dist
+
+# Static, stripped, and the same from the same source: no paths, no build id, no
+# time of day.
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+	-ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build dist/dockreg-linux-amd64 and -arm64
+	GOOS=linux GOARCH=amd64 $(BUILD) -o $(DIST)/dockreg-linux-amd64 .
+	GOOS=linux GOARCH=arm64 $(BUILD) -o $(DIST)/dockreg-linux-arm64 .
+
+.PHONY: test
+test: lint unit e2e ## run every check and test
+
+.PHONY: unit
+unit: tools ## run the unit tests alone
+	go test -race -shuffle=on -parallel 8 ./...
+
+# e2e itself says in one line what it leaves out where there is no Docker engine,
+# and fails instead with CI=true.
+.PHONY: e2e
+e2e: tools build ## run the tests across real Docker, etcd and supervisord
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory image; fi
+	cd e2e && DOCKREG_IMAGE=$(IMAGE) go test -race -count=1 -timeout 15m ./...
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## run vet and the linters
+	go vet ./... && cd e2e && go vet ./...
+	$(BIN)/golangci-lint run ./...
+	cd e2e && $(BIN)/golangci-lint run ./...
+
+# Built anew only when its pinned version changes.
+$(BIN)/golangci-lint: e2e/go.mod
+	@echo "building golangci-lint, in a minute or two ..."
+	cd e2e && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+# What the tests run beside: Debian's own etcd, the oldest in the wild.
+.PHONY: tools
+tools:
+	@command -v etcd >/dev/null && command -v etcdctl >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+		{ echo "installing Debian's etcd ..."; apt-get update -qq && apt-get install -y -qq etcd-server etcd-client >/dev/null; }
+
+.PHONY: image
+image: ## build the image with supervisord, the sample app and dockreg
+	@e2e/images/base.sh
+	docker build --quiet --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
+
+.PHONY: demo
+demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory image; fi
+	@cd e2e && go run ./demo -image $(IMAGE) -binaries $(DIST) $(if $(KEEP),-keep)
+
+.PHONY: bench
+bench: ## measure; not there yet
+	@echo "there is no benchmark yet"
+
+.PHONY: clean
+clean: ## remove what the other targets made here
+	rm -rf $(DIST) .cache

@@ -1,0 +1,232 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// get asks the app at address, from outside its container.
+func get(t *testing.T, address string) (string, error) {
+	t.Helper()
+	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + address + "/")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
+}
+
+// The main job: the key is there, on a lease of 20 s, and whoever dials what it
+// says gets the app's own answer.
+func TestRegistersWhereTheAppIsReachable(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	start := time.Now()
+	keys := follow(t)
+	c := runApp(t)
+	key := keyOf(t, c)
+	wantPut(t, keys, key, start, 30*time.Second)
+
+	found, _ := keys.Get(key)
+	if found.Record != "running" {
+		t.Errorf("the record is %q, want running", found.Record)
+	}
+	lease, err := etcd.Client.TimeToLive(t.Context(), found.Lease)
+	if err != nil || lease.GrantedTTL != 20 {
+		t.Errorf("the lease was granted %+v, want 20 s (%v)", lease, err)
+	}
+	answer, err := get(t, strings.TrimPrefix(key, "/service/"))
+	if want := fmt.Sprintf("Hello from %.12s\n", c.ID); answer != want || err != nil {
+		t.Errorf("the app answered %q, %v; want %q", answer, err, want)
+	}
+	history := len(keys.History())
+	// P7: nothing is written while nothing happens, over several renewals.
+	if _, err := keys.Await(key, false, time.Now(), 11*time.Second); err == nil {
+		t.Errorf("the key was written again: %v", keys.History()[history:])
+	}
+}
+
+// slowApp starts the app 7 s late, at the start and after each crash, so that
+// there is time to look while it is down.
+const slowApp = `sed -i 's|^command=/usr/bin/node.*|command=sh -c "sleep 7; exec node /srv/app.js"|' /etc/supervisord.conf && exec /usr/bin/supervisord -c /etc/supervisord.conf`
+
+// P1: no key before the app listens; it goes when the app crashes, and comes back
+// when supervisord has brought the app back.
+func TestP1NoKeyWhileTheAppIsDown(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	start := time.Now()
+	keys := follow(t)
+	c := keep(t)(docker.Run("-p", "8000", "-v", "/var/run/docker.sock:/var/run/docker.sock", "-e", "IP="+docker.Gateway, "-e", "ETCD="+etcd.URL,
+		"--entrypoint", "sh", image, "-c", slowApp))
+	started := time.Now() // and so the app will listen 7 s after a time before this
+	key := keyOf(t, c)
+	put := wantPut(t, keys, key, start, 30*time.Second)
+	if early := put.At.Sub(start); early < 7*time.Second {
+		t.Errorf("the key came %s after the start, before the app listened", early)
+	}
+	if late := put.At.Sub(started); late > 20*time.Second {
+		t.Errorf("the key came %s after the start, want soon after 7s", late)
+	}
+	if _, err := get(t, strings.TrimPrefix(key, "/service/")); err != nil {
+		t.Errorf("the key is there, and the app does not answer: %v", err)
+	}
+
+	crash := time.Now()
+	if err := c.Signal("KILL", "node"); err != nil {
+		t.Fatal(err)
+	}
+	gone := wantGone(t, keys, key, crash, 8*time.Second)
+	t.Logf("crash to key gone: %s", gone.At.Sub(crash))
+	back := wantPut(t, keys, key, gone.At, 20*time.Second)
+	if early := back.At.Sub(crash); early < 7*time.Second {
+		t.Errorf("the key was back %s after the crash, before the app listened", early)
+	}
+}
+
+// P1: a hung app still accepts connections; its key goes within interval + timeout.
+func TestP1HungApp(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	start := time.Now()
+	keys := follow(t)
+	c := runApp(t)
+	key := keyOf(t, c)
+	wantPut(t, keys, key, start, 30*time.Second)
+
+	hang := time.Now()
+	if err := c.Signal("STOP", "node"); err != nil {
+		t.Fatal(err)
+	}
+	hung := time.Now()
+	gone := wantGone(t, keys, key, hang, 12*time.Second)
+	if took := gone.At.Sub(hung); took > 8*time.Second+500*time.Millisecond {
+		t.Errorf("hang to key gone: %s, want 8s at most", took)
+	}
+	if err := c.Signal("CONT", "node"); err != nil {
+		t.Fatal(err)
+	}
+	wantPut(t, keys, key, gone.At, 10*time.Second)
+}
+
+// P2: on docker stop the key is gone before the app gets its signal.
+func TestP2StopDeregistersBeforeTheAppStops(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	start := time.Now()
+	keys := follow(t)
+	c := runApp(t)
+	key := keyOf(t, c)
+	wantPut(t, keys, key, start, 30*time.Second)
+
+	if _, err := c.Do("stop"); err != nil {
+		t.Fatal(err)
+	}
+	gone := wantGone(t, keys, key, start, time.Second)
+	logs, err := c.Do("logs", "-t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, stopped := loggedAt(t, logs, `msg="asked to stop"`), loggedAt(t, logs, "the app stops")
+	if !gone.At.Before(stopped) {
+		t.Errorf("the key was gone at %s, the app got its signal at %s", gone.At, stopped)
+	}
+	if took := gone.At.Sub(asked); took > 300*time.Millisecond {
+		t.Errorf("TERM to key gone: %s, want 300ms at most", took)
+	}
+	if state, err := c.Do("inspect", "--format", "{{.State.ExitCode}}"); err != nil || state != "0" {
+		t.Errorf("the container ended with %s, %v; want 0: nobody had to be killed", state, err)
+	}
+}
+
+// loggedAt returns when the container logged the line with these words.
+func loggedAt(t *testing.T, logs, words string) time.Time {
+	t.Helper()
+	for line := range strings.Lines(logs) {
+		if stamp, rest, ok := strings.Cut(line, " "); ok && strings.Contains(rest, words) {
+			at, err := time.Parse(time.RFC3339Nano, stamp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return at
+		}
+	}
+	t.Fatalf("nobody logged %q", words)
+	return time.Time{}
+}
+
+// P8: a container that is killed can't deregister; its key lapses in time.
+func TestP8KilledContainer(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	start := time.Now()
+	keys := follow(t)
+	c := runApp(t)
+	key := keyOf(t, c)
+	wantPut(t, keys, key, start, 30*time.Second)
+
+	if _, err := c.Do("kill"); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	gone := wantGone(t, keys, key, start, 30*time.Second)
+	if took := gone.At.Sub(killed); took > 21500*time.Millisecond {
+		t.Errorf("kill to key gone: %s, want TTL + 1.5s at most", took)
+	}
+}
+
+// A container that restarts gets a new host port: the old key goes, a new one
+// comes.
+func TestRestartOnANewHostPort(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	start := time.Now()
+	keys := follow(t)
+	c := runApp(t)
+	before := keyOf(t, c)
+	wantPut(t, keys, before, start, 30*time.Second)
+
+	if _, err := c.Do("restart"); err != nil {
+		t.Fatal(err)
+	}
+	after := keyOf(t, c)
+	if after == before {
+		t.Skipf("the engine gave the same port again: %s", after)
+	}
+	gone := wantGone(t, keys, before, start, time.Second)
+	wantPut(t, keys, after, gone.At, 30*time.Second)
+	if _, there := keys.Get(before); there {
+		t.Errorf("the old key, %s, is there again", before)
+	}
+}
+
+// P4: through the whole of it, a key that someone deletes is back.
+func TestP4DeletedKeyComesBack(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	start := time.Now()
+	keys := follow(t)
+	c := runApp(t)
+	key := keyOf(t, c)
+	wantPut(t, keys, key, start, 30*time.Second)
+	if _, err := etcd.Client.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	gone := wantGone(t, keys, key, start, time.Second)
+	back := wantPut(t, keys, key, gone.At, 5*time.Second)
+	if took := back.At.Sub(gone.At); took > time.Second {
+		t.Errorf("deleted to back: %s, want a second at most", took)
+	}
+	found, err := etcd.Client.Get(t.Context(), key, clientv3.WithCountOnly())
+	if err != nil || found.Count != 1 {
+		t.Errorf("etcd has %d keys, %v", found.Count, err)
+	}
+}

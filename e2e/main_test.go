@@ -1,0 +1,181 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dockreg/e2e/testbed"
+)
+
+var (
+	image  = envOr("DOCKREG_IMAGE", "dockreg") // built by make image
+	binary string                              // built by make build
+	etcd   *testbed.Etcd
+	docker *testbed.Docker // nil: there is none
+)
+
+func envOr(name, fallback string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return fallback
+}
+
+func TestMain(m *testing.M) {
+	code, err := testMain(m)
+	if err != nil {
+		log.Print(err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func testMain(m *testing.M) (int, error) {
+	var err error
+	binary, err = filepath.Abs(fmt.Sprintf("../dist/dockreg-linux-%s", runtime.GOARCH))
+	if err != nil {
+		return 0, err
+	}
+	if _, err := os.Stat(binary); err != nil {
+		return 0, fmt.Errorf("make build comes first: %w", err)
+	}
+
+	host := "127.0.0.1"
+	docker, err = testbed.FindDocker()
+	switch {
+	case err == nil:
+		host = docker.Gateway
+	case os.Getenv("CI") == "true":
+		return 0, err
+	default:
+		fmt.Printf("e2e: every test with containers is skipped: %v\n", err)
+	}
+	if etcd, err = testbed.StartEtcd(host); err != nil {
+		return 0, err
+	}
+	defer etcd.Stop()
+	return m.Run(), nil
+}
+
+func needDocker(t *testing.T) {
+	t.Helper()
+	if docker == nil {
+		t.Skip("no Docker engine answers here")
+	}
+}
+
+// runApp starts a container with the sample app. It is gone at the test's end,
+// and shows what it logged if the test failed.
+func runApp(t *testing.T, args ...string) *testbed.Container {
+	t.Helper()
+	return keep(t)(docker.RunApp(image, etcd.URL, args...))
+}
+
+// keep sees to it that a container ends with the test.
+func keep(t *testing.T) func(*testbed.Container, error) *testbed.Container {
+	return func(c *testbed.Container, err error) *testbed.Container {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if t.Failed() {
+				logs, _ := c.Do("logs", "-t")
+				t.Logf("the container %.12s logged\n%s", c.ID, logs)
+			}
+			if err := c.Remove(); err != nil {
+				t.Error(err)
+			}
+		})
+		return c
+	}
+}
+
+func follow(t *testing.T) *testbed.Keys {
+	t.Helper()
+	return testbed.FollowKeys(t.Context(), etcd.Client, "/")
+}
+
+func keyOf(t *testing.T, c *testbed.Container) string {
+	t.Helper()
+	address, err := docker.Address(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/service/" + address
+}
+
+func wantPut(t *testing.T, keys *testbed.Keys, key string, since time.Time, within time.Duration) testbed.Event {
+	t.Helper()
+	e, err := keys.Await(key, false, since, within)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func wantGone(t *testing.T, keys *testbed.Keys, key string, since time.Time, within time.Duration) testbed.Event {
+	t.Helper()
+	e, err := keys.Await(key, true, since, within)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// process is a dockreg that runs on this machine.
+type process struct {
+	*exec.Cmd
+	stderr bytes.Buffer
+}
+
+// dockreg prepares the built binary with these arguments.
+func dockreg(args ...string) *process {
+	p := &process{Cmd: exec.Command(binary, args...)}
+	p.Stderr = &p.stderr
+	p.Env = cleanEnv()
+	return p
+}
+
+// logged returns a channel that is closed once dockreg has logged these words, or
+// has ended. It is called before Start.
+func (p *process) logged(words string) (<-chan struct{}, error) {
+	p.Stderr = nil
+	pipe, err := p.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	seen := make(chan struct{})
+	go func() {
+		once := sync.OnceFunc(func() { close(seen) })
+		defer once()
+		for lines := bufio.NewScanner(pipe); lines.Scan(); {
+			p.stderr.WriteString(lines.Text() + "\n")
+			if strings.Contains(lines.Text(), words) {
+				once()
+			}
+		}
+	}()
+	return seen, nil
+}
+
+// cleanEnv is the environment without what dockreg reads.
+func cleanEnv() []string {
+	var env []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "DOCKREG_") && !strings.HasPrefix(e, "DOCKER_HOST=") {
+			env = append(env, e)
+		}
+	}
+	return env
+}

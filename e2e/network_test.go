@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// dry runs dockreg --dry-run in a container started with these arguments, and
+// returns what it printed and the exit code.
+func dry(t *testing.T, args, flags []string) (output, code string) {
+	t.Helper()
+	args = append([]string{"-v", "/var/run/docker.sock:/var/run/docker.sock", "--entrypoint", "/usr/bin/dockreg"}, args...)
+	args = append(append(args, image, "--dry-run", "--port", "8000", "--etcd", etcd.URL), flags...)
+	c := keep(t)(docker.Run(args...))
+	code, err := c.Do("wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err = c.Do("logs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return output, code
+}
+
+// The address, as Docker's networks have it. No app runs beside a dry run unless
+// it shares its network, so that it ends with 1.
+func TestAddressInEachNetwork(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	app := runApp(t)
+	appKey := keyOf(t, app)
+	taken, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free for Docker once closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	_ = taken.Close()
+
+	tests := map[string]struct {
+		args, flags []string
+		want, code  string
+	}{
+		"a fixed port, on every IP": {
+			[]string{"-p", port + ":8000"}, []string{"--ip", "10.1.0.101"},
+			"/service/10.1.0.101:" + port, "1"},
+		"a specific IP and no --ip": {
+			[]string{"-p", "127.0.0.1:" + port + ":8000"}, nil,
+			"/service/127.0.0.1:" + port, "1"},
+		"an IPv6 --ip and another key": {
+			[]string{"-p", port + ":8000"}, []string{"--ip", "2001:db8::1", "--key", "service/web"},
+			"/service/web/[2001:db8::1]:" + port, "1"},
+		"a hostname set by hand": {
+			[]string{"-p", port + ":8000", "--hostname", "web"}, []string{"--ip", "10.1.0.101"},
+			"/service/10.1.0.101:" + port, "1"},
+		"the host's network": {
+			[]string{"--network", "host"}, []string{"--ip", "10.1.0.101"},
+			"/service/10.1.0.101:8000", "1"},
+		"another container's network": {
+			[]string{"--network", "container:" + app.ID}, []string{"--ip", docker.Gateway},
+			appKey, "0"},
+		"no Docker": {
+			nil, []string{"--ip", "10.1.0.101", "--host-port", "9000", "--docker", "/nowhere.sock"},
+			"/service/10.1.0.101:9000", "1"},
+	}
+	// The other container's app has to answer.
+	keys := follow(t)
+	if _, there := keys.Get(appKey); !there {
+		if found, err := etcd.Client.Get(t.Context(), appKey); err != nil || found.Count == 0 {
+			wantPut(t, keys, appKey, time.Time{}, 30*time.Second)
+		}
+	}
+	for name, test := range tests { // one after the other: they share the port
+		output, code := dry(t, test.args, test.flags)
+		if !strings.Contains(output, test.want+"\n") || code != test.code {
+			t.Errorf("%s: exit code %s, want %s and the key %s in\n%s", name, code, test.code, test.want, output)
+		}
+	}
+}
+
+// P9: what Docker says can show a mistake too. It ends dockreg with 2 and says
+// what would be right.
+func TestP9MistakesThatDockerKnowsOf(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	tests := map[string]struct {
+		args, flags, want []string
+	}{
+		"published on every IP, and no --ip": {[]string{"-p", "8000"}, nil, []string{"--ip is required", "0.0.0.0:"}},
+		"host's network, and no --ip":        {[]string{"--network", "host"}, nil, []string{"--ip is required"}},
+		"not published":                      {[]string{"-p", "9000"}, []string{"--ip", "10.1.0.101"}, []string{"port 8000", "not published", "9000/tcp on 0.0.0.0:", "docker run -p 8000"}},
+		"no network":                         {[]string{"--network", "none", "-p", "8000"}, []string{"--ip", "10.1.0.101"}, []string{"not published"}},
+		"no such container":                  {[]string{"-p", "8000"}, []string{"--ip", "10.1.0.101", "--container", "nobody-has-this-name"}, []string{"--container", "nobody-has-this-name"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			output, code := dry(t, test.args, test.flags)
+			if code != "2" {
+				t.Errorf("exit code %s, want 2", code)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(output, want) {
+					t.Errorf("no %q in\n%s", want, output)
+				}
+			}
+		})
+	}
+}

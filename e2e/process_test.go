@@ -1,0 +1,190 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dockreg/e2e/testbed"
+)
+
+// runProcess starts dockreg on this machine beside an app that answers, and waits
+// for its key.
+func runProcess(t *testing.T, flags ...string) (p *process, keys *testbed.Keys, key string) {
+	t.Helper()
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(app.Close)
+	_, port, _ := net.SplitHostPort(app.Listener.Addr().String())
+	key = "/service/127.0.0.1:" + port
+	keys = follow(t)
+	p = dockreg(append([]string{"--etcd", etcd.URL, "--port", port, "--host-port", port, "--ip", "127.0.0.1"}, flags...)...)
+	start := time.Now()
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+		if t.Failed() {
+			t.Logf("dockreg logged\n%s", p.stderr.String())
+		}
+	})
+	wantPut(t, keys, key, start, 10*time.Second)
+	return p, keys, key
+}
+
+// wait waits for the process, and returns its exit code and how long it took.
+func (p *process) wait(t *testing.T, within time.Duration) (code int, took time.Duration) {
+	t.Helper()
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = p.Process.Kill() })
+	defer stop()
+	err := p.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if ctx.Err() != nil {
+		t.Errorf("dockreg did not end within %s", within)
+	}
+	return p.ProcessState.ExitCode(), time.Since(start)
+}
+
+func TestSignalsStopIt(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			p, keys, key := runProcess(t)
+			asked := time.Now()
+			_ = p.Process.Signal(signal)
+			gone := wantGone(t, keys, key, asked, 5*time.Second)
+			t.Logf("%s to key gone: %s", signal, gone.At.Sub(asked))
+			if code, _ := p.wait(t, 5*time.Second); code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+		})
+	}
+}
+
+// The drain comes between the key and the exit; a second signal ends it.
+func TestDrainAndSecondSignal(t *testing.T) {
+	t.Parallel()
+	p, keys, key := runProcess(t, "--drain", "1m")
+	asked := time.Now()
+	_ = p.Process.Signal(syscall.SIGTERM)
+	wantGone(t, keys, key, asked, 5*time.Second)
+	if err := p.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("dockreg ended with the key: %v", err)
+	}
+	_ = p.Process.Signal(syscall.SIGTERM)
+	if code, took := p.wait(t, 10*time.Second); code != 0 || took > 5*time.Second {
+		t.Errorf("exit code %d after %s, want 0 at once", code, took)
+	}
+}
+
+// With etcd hung it still exits within 2 s after the drain.
+func TestStopWithHungEtcd(t *testing.T) {
+	t.Parallel()
+	hole, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = hole.Close() }()
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer app.Close()
+	_, port, _ := net.SplitHostPort(app.Listener.Addr().String())
+	for _, credentials := range []string{"", "joe:secret@"} { // which are another way to hang
+		p := dockreg("--port", port, "--host-port", port, "--ip", "127.0.0.1", "--drain", "1s")
+		p.Env = append(p.Env, fmt.Sprintf("DOCKREG_ETCD=http://%s%s", credentials, hole.Addr()))
+		logged, err := p.logged("can't register")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-logged
+		_ = p.Process.Signal(syscall.SIGTERM)
+		if code, took := p.wait(t, 10*time.Second); code != 0 || took > 3500*time.Millisecond {
+			t.Errorf("exit code %d after %s, want 0 within 2s after the drain of 1s", code, took)
+		}
+	}
+}
+
+// Neither a hang-up nor a reader of its log that went away ends it.
+func TestSurvivesHangUpAndClosedStderr(t *testing.T) {
+	t.Parallel()
+	p, keys, key := runProcess(t)
+	_ = p.Process.Signal(syscall.SIGHUP)
+
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deaf := dockreg(p.Args[1:]...)
+	deaf.Args = append(deaf.Args, "--key", "deaf", "--log-level", "debug")
+	deaf.Stderr = writer
+	start := time.Now()
+	if err := deaf.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = writer.Close()
+	_ = reader.Close()
+	deafKey := strings.Replace(key, "/service/", "/deaf/", 1)
+	wantPut(t, keys, deafKey, start, 10*time.Second)
+
+	// Both still do their work: they repair, and log that they do.
+	for p, key := range map[*process]string{p: key, deaf: deafKey} {
+		deleted := time.Now()
+		if _, err := etcd.Client.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		wantPut(t, keys, key, deleted, 5*time.Second)
+		_ = p.Process.Signal(syscall.SIGTERM)
+		if code, _ := p.wait(t, 5*time.Second); code != 0 {
+			t.Errorf("exit code %d, want 0", code)
+		}
+		wantGone(t, keys, key, deleted, time.Second)
+	}
+}
+
+// P10: what is secret is in no log, at any level, and not in the process list.
+func TestP10SecretsStaySecret(t *testing.T) {
+	t.Parallel()
+	app := httptest.NewServer(http.NotFoundHandler())
+	defer app.Close()
+	_, port, _ := net.SplitHostPort(app.Listener.Addr().String())
+	p := dockreg("--port", port, "--host-port", port, "--ip", "127.0.0.1", "--log-level", "debug")
+	p.Env = append(p.Env, "DOCKREG_ETCD="+strings.Replace(etcd.URL, "://", "://joe:hunter2@", 1), "DOCKREG_CHECK=http:/?token=hunter2")
+	logged, err := p.logged("waiting for the app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-logged
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Process.Signal(syscall.SIGTERM)
+	p.wait(t, 10*time.Second)
+	if all := string(args) + p.stderr.String(); strings.Contains(all, "hunter2") {
+		t.Errorf("the secret shows in\n%s", all)
+	}
+}

@@ -1,0 +1,125 @@
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// commandTimeout bounds one docker command. A stop takes 10 s by itself.
+const commandTimeout = time.Minute
+
+// ErrNoDocker says that no Docker engine answers.
+var ErrNoDocker = errors.New("no Docker engine answers here")
+
+// Docker is a Docker engine on this machine.
+type Docker struct {
+	// Gateway is this machine's IP on the engine's default network: containers
+	// reach it, and so does this process.
+	Gateway string
+}
+
+// FindDocker returns the engine that the docker command talks to.
+func FindDocker() (*Docker, error) {
+	out, err := docker("network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{.Subnet}} {{end}}")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoDocker, err)
+	}
+	local, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, subnet := range strings.Fields(out) {
+		_, network, err := net.ParseCIDR(subnet)
+		if err != nil {
+			return nil, err
+		}
+		for _, addr := range local {
+			if own, ok := addr.(*net.IPNet); ok && network.Contains(own.IP) {
+				return &Docker{Gateway: own.IP.String()}, nil
+			}
+		}
+	}
+	// It is in a machine of its own, as with Docker Desktop.
+	return nil, fmt.Errorf("%w: none of this machine's addresses is on its network, %s", ErrNoDocker, out)
+}
+
+// Container is a container that was started here.
+type Container struct {
+	ID string
+}
+
+// Run starts a container: docker run -d with these arguments, the image among
+// them.
+func (d *Docker) Run(args ...string) (*Container, error) {
+	id, err := docker(append([]string{"run", "-d"}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	return &Container{ID: id}, nil
+}
+
+// RunApp starts image, in which supervisord runs an app and dockreg, the way that
+// the README has it, with these further arguments of docker run.
+func (d *Docker) RunApp(image, etcd string, args ...string) (*Container, error) {
+	return d.Run(append(append([]string{
+		"-p", "8000", "-v", "/var/run/docker.sock:/var/run/docker.sock",
+		"-e", "IP=" + d.Gateway, "-e", "ETCD=" + etcd}, args...), image)...)
+}
+
+// Address returns where the container's port 8000 is published, on the host IP
+// that RunApp registers.
+func (d *Docker) Address(c *Container) (string, error) {
+	out, err := docker("port", c.ID, "8000/tcp")
+	if err != nil {
+		return "", err
+	}
+	first, _, _ := strings.Cut(out, "\n")
+	_, port, err := net.SplitHostPort(first)
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(d.Gateway, port), nil
+}
+
+// Exec runs a command in the container and returns what it prints.
+func (c *Container) Exec(args ...string) (string, error) {
+	return docker(append([]string{"exec", c.ID}, args...)...)
+}
+
+// Signal sends a signal to the container's process of that name.
+func (c *Container) Signal(signal, process string) error {
+	_, err := c.Exec("sh", "-c", fmt.Sprintf(`for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = %s ] && kill -%s "${p#/proc/}"; done; true`, process, signal))
+	return err
+}
+
+// Do runs docker stop, restart, kill or another command on the container.
+func (c *Container) Do(verb string, args ...string) (string, error) {
+	return docker(append(append([]string{verb}, args...), c.ID)...)
+}
+
+// Remove ends the container, whatever its state.
+func (c *Container) Remove() error {
+	_, err := docker("rm", "-f", "-v", c.ID)
+	return err
+}
+
+func docker(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "docker", args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("docker %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	if args[0] == "logs" { // on either stream, as the container has it
+		return strings.TrimSpace(stdout.String() + stderr.String()), nil
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}

@@ -1,0 +1,93 @@
+// Package testbed is what the demo and the end-to-end tests run dockreg in: an
+// etcd, a view of its keys, and containers of a real Docker engine.
+package testbed
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+)
+
+// Etcd is an etcd of one member in this process.
+type Etcd struct {
+	URL    string
+	Client *clientv3.Client
+	server *embed.Etcd
+	dir    string
+}
+
+// StartEtcd runs an etcd that listens on host, on 2379 if that is free there, else
+// on any port.
+func StartEtcd(host string) (*Etcd, error) {
+	port, err := freePort(host, 2379)
+	if err != nil {
+		return nil, err
+	}
+	peerPort, err := freePort("127.0.0.1", 0)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "etcd")
+	if err != nil {
+		return nil, err
+	}
+	e := &Etcd{URL: "http://" + net.JoinHostPort(host, strconv.Itoa(port)), dir: dir}
+
+	config := embed.NewConfig()
+	config.Dir = dir
+	config.LogLevel = "fatal"
+	clientURL, err := url.Parse(e.URL)
+	if err != nil {
+		return nil, err
+	}
+	peerURL := url.URL{Scheme: "http", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(peerPort))}
+	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{*clientURL}, []url.URL{*clientURL}
+	config.ListenPeerUrls, config.AdvertisePeerUrls = []url.URL{peerURL}, []url.URL{peerURL}
+	config.InitialCluster = config.InitialClusterFromName(config.Name)
+
+	if e.server, err = embed.StartEtcd(config); err != nil {
+		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), os.RemoveAll(dir))
+	}
+	select {
+	case <-e.server.Server.ReadyNotify():
+	case <-time.After(30 * time.Second):
+		e.Stop()
+		return nil, errors.New("start etcd: not ready after 30s")
+	}
+	e.Client, err = clientv3.New(clientv3.Config{Endpoints: []string{e.URL}, Logger: zap.NewNop()})
+	if err != nil {
+		e.Stop()
+		return nil, fmt.Errorf("etcd client: %w", err)
+	}
+	return e, nil
+}
+
+// Stop ends the etcd and removes its data.
+func (e *Etcd) Stop() {
+	if e.Client != nil {
+		_ = e.Client.Close()
+	}
+	e.server.Close()
+	_ = os.RemoveAll(e.dir)
+}
+
+// freePort returns wanted if nobody listens there, else any free port.
+func freePort(host string, wanted int) (int, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(wanted)))
+	if err != nil && wanted != 0 {
+		return freePort(host, 0)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

@@ -1,0 +1,105 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Keys follows all keys below a prefix, as a consumer does.
+type Keys struct {
+	mu      sync.Mutex
+	present map[string]Key
+	history []Event
+	changed chan struct{} // closed and replaced at each change
+}
+
+// Key is one registered key.
+type Key struct {
+	Record string
+	Lease  clientv3.LeaseID
+}
+
+// Event is a key that came or went, and when this process heard of it.
+type Event struct {
+	Key  string
+	Gone bool
+	At   time.Time
+}
+
+// FollowKeys follows the keys below prefix until ctx ends.
+func FollowKeys(ctx context.Context, c *clientv3.Client, prefix string) *Keys {
+	k := &Keys{present: map[string]Key{}, changed: make(chan struct{})}
+	events := c.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	<-events // from here on nothing is missed
+	go func() {
+		for resp := range events {
+			for _, e := range resp.Events {
+				k.take(e)
+			}
+		}
+	}()
+	return k
+}
+
+func (k *Keys) take(e *clientv3.Event) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	name := string(e.Kv.Key)
+	gone := e.Type == clientv3.EventTypeDelete
+	if gone {
+		delete(k.present, name)
+	} else {
+		k.present[name] = Key{string(e.Kv.Value), clientv3.LeaseID(e.Kv.Lease)}
+	}
+	k.history = append(k.history, Event{name, gone, time.Now()})
+	close(k.changed)
+	k.changed = make(chan struct{})
+}
+
+// Await waits until key was put, or was deleted if gone, after since. It returns
+// that event.
+func (k *Keys) Await(key string, gone bool, since time.Time, within time.Duration) (Event, error) {
+	deadline := time.After(within)
+	for {
+		k.mu.Lock()
+		changed := k.changed
+		for _, e := range k.history {
+			if e.Key == key && e.Gone == gone && e.At.After(since) {
+				k.mu.Unlock()
+				return e, nil
+			}
+		}
+		k.mu.Unlock()
+		select {
+		case <-changed:
+		case <-deadline:
+			return Event{}, fmt.Errorf("key %s: not %s within %s; all that happened: %v", key, verb(gone), within, k.History())
+		}
+	}
+}
+
+func verb(gone bool) string {
+	if gone {
+		return "deleted"
+	}
+	return "put"
+}
+
+// Get returns the key, and whether it is there.
+func (k *Keys) Get(key string) (Key, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	found, ok := k.present[key]
+	return found, ok
+}
+
+// History returns all that has happened so far.
+func (k *Keys) History() []Event {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return append([]Event(nil), k.history...)
+}

@@ -1,0 +1,270 @@
+package etcdreg
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const key = "/service/10.1.0.101:32768"
+
+func newRegistry(t *testing.T, ttl time.Duration, servers ...*server) *Registry {
+	c := Config{TTL: ttl}
+	for _, s := range servers {
+		c.Endpoints = append(c.Endpoints, s.url)
+	}
+	r := New(c)
+	t.Cleanup(r.Close)
+	return r
+}
+
+func register(t *testing.T, r *Registry) {
+	t.Helper()
+	if err := r.Register(t.Context(), key, "running"); err != nil {
+		t.Fatalf("register: %v", err)
+	}
+}
+
+// read returns the key's record and lease; "" and 0 if it is not there.
+func read(t *testing.T, c *clientv3.Client) (record string, lease clientv3.LeaseID) {
+	t.Helper()
+	found, err := c.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found.Kvs) == 0 {
+		return "", 0
+	}
+	return string(found.Kvs[0].Value), clientv3.LeaseID(found.Kvs[0].Lease)
+}
+
+func wantKey(t *testing.T, c *clientv3.Client, r *Registry) {
+	t.Helper()
+	record, lease := read(t, c)
+	if record != "running" || lease != r.lease || lease == 0 {
+		t.Errorf("key holds %q on lease %x, want %q on ours, %x", record, lease, "running", r.lease)
+	}
+}
+
+func wantNoKey(t *testing.T, c *clientv3.Client) {
+	t.Helper()
+	if record, lease := read(t, c); record != "" {
+		t.Errorf("key holds %q on lease %x, want no key", record, lease)
+	}
+}
+
+// wantDisturbed waits for a disturbance whose reason has these words.
+func wantDisturbed(t *testing.T, r *Registry, words string) {
+	t.Helper()
+	select {
+	case reason := <-r.Disturbed():
+		if !strings.Contains(reason.Error(), words) {
+			t.Errorf("disturbed: %v, want words %q", reason, words)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatalf("not disturbed, want a reason with %q", words)
+	}
+}
+
+// someone puts the key on a lease of their own.
+func someone(t *testing.T, c *clientv3.Client, record string) clientv3.LeaseID {
+	t.Helper()
+	granted, err := c.Grant(t.Context(), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(t.Context(), key, record, clientv3.WithLease(granted.ID)); err != nil {
+		t.Fatal(err)
+	}
+	return granted.ID
+}
+
+func TestRegisterAndDeregister(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		c, r := s.client(), newRegistry(t, 20*time.Second, s)
+		register(t, r)
+		wantKey(t, c, r)
+		lease, err := c.TimeToLive(t.Context(), r.lease)
+		if err != nil || lease.GrantedTTL != 20 {
+			t.Errorf("lease was granted %d s, want 20 (%v)", lease.GrantedTTL, err)
+		}
+		if value, there, err := r.Look(t.Context(), key); value != "running" || !there || err != nil {
+			t.Errorf("Look = %q, %t, %v", value, there, err)
+		}
+
+		if err := r.Deregister(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantNoKey(t, c)
+		if left, err := c.Leases(t.Context()); err != nil || len(left.Leases) != 0 {
+			t.Errorf("leases left behind: %v, %v", left.Leases, err)
+		}
+		if err := r.Deregister(t.Context()); err != nil {
+			t.Errorf("again: %v", err)
+		}
+		register(t, r)
+		wantKey(t, c, r)
+	})
+}
+
+// P7: renewing a registration that nothing disturbs writes nothing.
+func TestP7RenewalsWriteNothing(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		c, r := s.client(), newRegistry(t, 3*time.Second, s)
+		register(t, r)
+		before, err := c.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease := r.lease
+		// For longer than the TTL, so that renewing is what keeps the key.
+		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+			register(t, r)
+			select {
+			case reason := <-r.Disturbed():
+				t.Fatalf("disturbed: %v", reason)
+			case <-time.After(500 * time.Millisecond):
+			}
+		}
+		wantKey(t, c, r)
+		after, err := c.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after.Header.Revision != before.Header.Revision || r.lease != lease {
+			t.Errorf("revision went from %d to %d, lease from %x to %x: want no write and no new lease",
+				before.Header.Revision, after.Header.Revision, lease, r.lease)
+		}
+	})
+}
+
+// P8: with nobody left to renew it, the key is gone within TTL + 1.5 s.
+func TestP8KeyLapsesWithoutRenewal(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		c, r := s.client(), newRegistry(t, 3*time.Second, s)
+		register(t, r)
+		start := time.Now()
+		r.Close() // as a kill -9 would: no revoke
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		for resp := range c.Watch(ctx, key) {
+			for _, e := range resp.Events {
+				if e.Type == clientv3.EventTypeDelete {
+					if took := time.Since(start); took > 4500*time.Millisecond {
+						t.Errorf("gone after %s, want TTL + 1.5s at most", took)
+					}
+					return
+				}
+			}
+		}
+		t.Error("the key did not lapse")
+	})
+}
+
+// P3: what an instance finds at its start is an earlier one's, and taken over.
+func TestP3EarlierKeyIsTakenOver(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		c, r := s.client(), newRegistry(t, 20*time.Second, s)
+		older := someone(t, c, "left behind")
+		register(t, r)
+		wantKey(t, c, r)
+		if _, err := c.Revoke(t.Context(), older); err != nil {
+			t.Fatal(err)
+		}
+		wantKey(t, c, r)
+	})
+}
+
+// P3: a key that a newer instance has taken over is neither removed nor taken
+// back, until it is gone.
+func TestP3NewerInstanceKeepsTheKey(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		c := s.client()
+		older, newer := newRegistry(t, 20*time.Second, s), newRegistry(t, 20*time.Second, s)
+		register(t, older)
+		register(t, newer)
+		wantDisturbed(t, older, "overwritten")
+		for range 3 {
+			if err := older.Register(t.Context(), key, "running"); !errors.Is(err, errNewer) {
+				t.Fatalf("older Register = %v, want that it stands by", err)
+			}
+		}
+		wantKey(t, c, newer)
+		if err := older.Deregister(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := older.Register(t.Context(), key, "running"); !errors.Is(err, errNewer) {
+			t.Fatalf("older Register after its Deregister = %v, want that it stands by", err)
+		}
+		wantKey(t, c, newer)
+		if err := newer.Register(t.Context(), key, "running"); err != nil {
+			t.Errorf("newer Register = %v", err)
+		}
+
+		if err := newer.Deregister(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		register(t, older)
+		wantKey(t, c, older)
+	})
+}
+
+// P10: neither an error nor the endpoints hold the password.
+func TestP10Authentication(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		c := s.client()
+		ctx := t.Context()
+		for _, step := range []func() error{
+			func() error { _, err := c.UserAdd(ctx, "root", "secret"); return err },
+			func() error { _, err := c.RoleAdd(ctx, "root"); return err },
+			func() error { _, err := c.UserGrantRole(ctx, "root", "root"); return err },
+			func() error { _, err := c.AuthEnable(ctx); return err },
+		} {
+			if err := step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		with := func(user, password string) *Registry {
+			r := New(Config{Endpoints: []string{s.url}, Username: user, Password: password, TTL: 20 * time.Second})
+			t.Cleanup(r.Close)
+			return r
+		}
+		right := with("root", "secret")
+		register(t, right)
+		if err := right.Deregister(ctx); err != nil {
+			t.Error(err)
+		}
+		for _, wrong := range []*Registry{with("root", "hunter2"), with("", "")} {
+			err := wrong.Register(ctx, key, "running")
+			if err == nil || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("Register = %v, want an error without the password", err)
+			}
+		}
+	})
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary, "--cert-file", certFile, "--key-file", keyFile)
+		r := newRegistry(t, 20*time.Second, s)
+		register(t, r)
+		wantKey(t, s.client(), r)
+	})
+}

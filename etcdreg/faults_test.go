@@ -1,0 +1,191 @@
+package etcdreg
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// registerSoon calls Register as the sidekick does after an error, until it
+// succeeds.
+func registerSoon(t *testing.T, r *Registry, within time.Duration) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
+		if err = r.Register(t.Context(), key, "running"); err == nil {
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-t.Context().Done():
+		}
+	}
+	t.Fatalf("not registered within %s: %v", within, err)
+}
+
+// P4: a key that someone deletes or overwrites is noticed and repaired.
+func TestP4RepairsWhatSomeoneDid(t *testing.T) {
+	t.Parallel()
+	deeds := map[string]struct {
+		do     func(ctx context.Context, c *clientv3.Client, r *Registry) error
+		reason string
+	}{
+		"deleted": {func(ctx context.Context, c *clientv3.Client, _ *Registry) error {
+			_, err := c.Delete(ctx, key)
+			return err
+		}, "deleted"},
+		"overwritten without a lease": {func(ctx context.Context, c *clientv3.Client, _ *Registry) error {
+			_, err := c.Put(ctx, key, "someone")
+			return err
+		}, "overwritten"},
+		"overwritten on our lease": {func(ctx context.Context, c *clientv3.Client, r *Registry) error {
+			_, err := c.Put(ctx, key, "someone", clientv3.WithLease(r.lease))
+			return err
+		}, "overwritten"},
+		"lease revoked": {func(ctx context.Context, c *clientv3.Client, r *Registry) error {
+			_, err := c.Revoke(ctx, r.lease)
+			return err
+		}, "deleted"},
+	}
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		c := s.client()
+		for name, deed := range deeds {
+			r := newRegistry(t, 20*time.Second, s)
+			register(t, r)
+			if err := deed.do(t.Context(), c, r); err != nil {
+				t.Fatal(err)
+			}
+			wantDisturbed(t, r, deed.reason)
+			if err := r.Register(t.Context(), key, "running"); err != nil {
+				t.Errorf("%s: register: %v", name, err)
+			}
+			wantKey(t, c, r)
+			if err := r.Deregister(t.Context()); err != nil {
+				t.Errorf("%s: deregister: %v", name, err)
+			}
+			wantNoKey(t, c)
+		}
+	})
+}
+
+// P5: the member in use hangs; the key is never absent, with a TTL that would run
+// out if the next member were not tried in time.
+func TestP5HungMember(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		members := startCluster(t, binary)
+		r := newRegistry(t, 5*time.Second, members...)
+		registerSoon(t, r, 20*time.Second)
+		hung := members[r.endpoint]
+		healthy := members[(r.endpoint+1)%3]
+		c := healthy.client()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		events := c.Watch(clientv3.WithRequireLeader(ctx), key)
+
+		hung.hang()
+		defer hung.resume()
+		for deadline := time.Now().Add(12 * time.Second); time.Now().Before(deadline); {
+			registerSoon(t, r, 5*time.Second)
+			select {
+			case resp := <-events:
+				for _, e := range resp.Events {
+					if e.Type == clientv3.EventTypeDelete {
+						t.Fatal("the key was absent")
+					}
+				}
+			case <-time.After(time.Second):
+			}
+		}
+		wantKey(t, c, r)
+	})
+}
+
+// P6: an etcd that comes back, with its data or without, has the key again. That
+// the connection broke is noticed, and not only at the next renewal.
+func TestP6EtcdComesBack(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		name := "with its data"
+		if lost {
+			name = "with no data"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachVersion(t, func(t *testing.T, binary string) {
+				s := startServer(t, binary)
+				r := newRegistry(t, 20*time.Second, s)
+				register(t, r)
+				s.kill()
+				wantDisturbed(t, r, "connection to etcd broke")
+				if err := r.Register(t.Context(), key, "running"); err == nil {
+					t.Error("registered with no etcd")
+				}
+				if lost {
+					s.loseData()
+				}
+				s.run()
+				s.ready()
+				registerSoon(t, r, 10*time.Second)
+				wantKey(t, s.client(), r)
+			})
+		})
+	}
+}
+
+// A deregister that got no answer may or may not have happened: either way its
+// lease is not used again, and the key follows to a new one.
+func TestRegisterAfterAnUnansweredDeregister(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		c, r := s.client(), newRegistry(t, 20*time.Second, s)
+		register(t, r)
+		before := r.lease
+		s.hang()
+		start := time.Now()
+		if err := r.Deregister(t.Context()); err == nil {
+			t.Error("deregistered with a hung etcd")
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("it took %s, which a stop doesn't have", took)
+		}
+		s.resume()
+		registerSoon(t, r, 10*time.Second)
+		if r.lease == before {
+			t.Error("the lease in limbo is in use again")
+		}
+		wantKey(t, c, r)
+		if err := r.Deregister(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantNoKey(t, c)
+		if left, err := c.Leases(t.Context()); err != nil || len(left.Leases) != 0 {
+			t.Errorf("leases left behind: %v, %v", left.Leases, err)
+		}
+	})
+}
+
+// Every call ends by itself.
+func TestCallsAgainstAHungEtcdEnd(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		s.hang()
+		defer s.resume()
+		r := newRegistry(t, 20*time.Second, s)
+		start := time.Now()
+		if err := r.Register(t.Context(), key, "running"); err == nil {
+			t.Error("registered with a hung etcd")
+		}
+		if _, _, err := r.Look(t.Context(), key); err == nil {
+			t.Error("looked at a hung etcd")
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("took %s, want about 3s", took)
+		}
+	})
+}

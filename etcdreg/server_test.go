@@ -1,0 +1,201 @@
+package etcdreg
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// binaries are the etcd servers to test with: 3.7, built from e2e's module, and
+// Debian's 3.4, the oldest in the wild.
+var binaries = map[string]string{}
+
+func TestMain(m *testing.M) {
+	code, err := testMain(m)
+	if err != nil {
+		log.Print(err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func testMain(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "etcdreg")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	built := filepath.Join(dir, "etcd")
+	if out, err := exec.Command("go", "build", "-C", "../e2e", "-o", built, "./etcd").CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("build etcd: %w\n%s", err, out)
+	}
+	binaries["3.7"] = built
+	if debian, err := exec.LookPath("etcd"); err == nil {
+		binaries["debian"] = debian
+	} else if os.Getenv("CI") == "true" {
+		return 0, fmt.Errorf("debian's etcd is needed: apt-get install etcd-server: %w", err)
+	} else {
+		fmt.Println("not tested with Debian's etcd, which is not installed: apt-get install etcd-server")
+	}
+	// Trusted before anything has looked at the system's authorities.
+	if err := writeCertificate(dir); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// eachVersion runs test with every etcd there is.
+func eachVersion(t *testing.T, test func(t *testing.T, binary string)) {
+	for version, binary := range binaries {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			test(t, binary)
+		})
+	}
+}
+
+// server is one etcd process.
+type server struct {
+	t      *testing.T
+	binary string
+	url    string
+	dir    string
+	args   []string
+	out    *lockedBuffer
+	cmd    *exec.Cmd
+}
+
+// startServer runs an etcd of one member.
+func startServer(t *testing.T, binary string, args ...string) *server {
+	t.Helper()
+	scheme := "http"
+	if len(args) > 0 {
+		scheme = "https"
+	}
+	s := newServer(t, binary, "one", freePort(t), scheme, args...)
+	peer := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+	s.args = append(s.args, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "one="+peer)
+	s.run()
+	s.ready()
+	return s
+}
+
+// startCluster runs an etcd of three members.
+func startCluster(t *testing.T, binary string) []*server {
+	t.Helper()
+	var members []*server
+	var peers, names []string
+	for i := range 3 {
+		name := fmt.Sprintf("m%d", i)
+		peer := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+		peers, names = append(peers, peer), append(names, name+"="+peer)
+		members = append(members, newServer(t, binary, name, freePort(t), "http"))
+	}
+	for i, s := range members {
+		s.args = append(s.args, "--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i], "--initial-cluster", strings.Join(names, ","))
+		s.run()
+	}
+	for _, s := range members {
+		s.ready()
+	}
+	return members
+}
+
+func newServer(t *testing.T, binary, name string, port int, scheme string, args ...string) *server {
+	s := &server{t: t, binary: binary, out: &lockedBuffer{}, dir: t.TempDir()}
+	s.url = fmt.Sprintf("%s://127.0.0.1:%d", scheme, port)
+	s.args = append([]string{"--name", name, "--listen-client-urls", s.url, "--advertise-client-urls", s.url}, args...)
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *server) run() {
+	s.t.Helper()
+	s.cmd = exec.Command(s.binary, append([]string{"--data-dir", filepath.Join(s.dir, "data")}, s.args...)...)
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ready waits until the server answers.
+func (s *server) ready() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := s.client().Get(ctx, "ready"); err != nil {
+		s.t.Fatalf("etcd did not start: %v\n%s", err, s.out)
+	}
+}
+
+// client returns a client of this server alone.
+func (s *server) client() *clientv3.Client {
+	s.t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.url}, Logger: zap.NewNop()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// hang stops the process: its system goes on to accept connections, and it
+// answers nothing.
+func (s *server) hang()   { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+func (s *server) resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
+
+func (s *server) kill() {
+	if s.cmd == nil || s.cmd.ProcessState != nil {
+		return
+	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// loseData makes the next run start from nothing.
+func (s *server) loseData() {
+	s.t.Helper()
+	if err := os.RemoveAll(filepath.Join(s.dir, "data")); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

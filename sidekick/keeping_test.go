@@ -1,0 +1,151 @@
+package sidekick
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Passes that follow each other fast renew a fifth of the TTL apart, not each.
+func TestRenewsAFifthOfTheTTLApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := defaults
+		c.Interval, c.Timeout = time.Second, time.Second
+		w := newWorld(t, c)
+		w.begin()
+		w.until(8500 * time.Millisecond)
+		w.end()
+		w.want("0s pass", "0s register", "1s pass", "2s pass", "3s pass", "4s pass", "4s register",
+			"5s pass", "6s pass", "7s pass", "8s pass", "8s register", "8.5s deregister", "8.5s end")
+	})
+}
+
+// A probe that never ends gives no proof, so nothing is renewed and the key lapses.
+func TestP1WedgedProbeRenewsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.register = func(context.Context) error {
+			if time.Since(w.start) >= 5*time.Second {
+				return errors.New("unavailable") // and so it would be tried again
+			}
+			return nil
+		}
+		free := make(chan struct{})
+		w.begin()
+		w.until(6 * time.Second)
+		w.from(func() { w.probe = func(context.Context) error { <-free; return nil } })
+		w.until(30 * time.Second)
+		for _, e := range w.events {
+			at, what, _ := strings.Cut(e, " ")
+			if d, _ := time.ParseDuration(at); what == "register" && d > 13*time.Second {
+				t.Errorf("%s: the latest pass was at 5s, and proves nothing after 13s", e)
+			}
+		}
+		close(free)
+		w.end()
+	})
+}
+
+// P6: an outage is waited out, with tries at most a second apart.
+func TestP6OutageIsWaitedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(time.Second)
+		w.from(func() {
+			w.register = func(context.Context) error {
+				time.Sleep(1500 * time.Millisecond) // the adapter's own deadline
+				return errors.New("no answer")
+			}
+		})
+		const outage = 10 * time.Minute
+		w.until(outage)
+		if n := w.logged("can't renew"); n != 1 {
+			t.Errorf("the failed renewal was logged %d times, want once", n)
+		}
+		if n := w.logged("can't register"); n < 8 || n > 10 {
+			t.Errorf("the outage of 10 min was logged %d times, want once a minute", n)
+		}
+		w.from(func() { w.register = ok })
+		// At most the try under way, the pause, and a try.
+		w.until(outage + 2500*time.Millisecond)
+		if n := w.logged("registered again"); n != 1 {
+			t.Errorf("registered again %d times, want once", n)
+		}
+		w.end()
+	})
+}
+
+// P4: a disturbance is repaired at once, not at the next pass.
+func TestP4DisturbanceIsRepairedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(2 * time.Second)
+		w.disturbed <- errors.New("the key was deleted")
+		w.until(3 * time.Second)
+		w.want("0s pass", "0s register", "2s register")
+		w.end()
+	})
+}
+
+// A disturbance that comes while a renewal is under way may have come after what
+// the renewal looked at.
+func TestP4DisturbanceDuringARenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(time.Second)
+		w.from(func() { w.register = func(context.Context) error { time.Sleep(time.Second); return nil } })
+		w.until(5500 * time.Millisecond)
+		w.disturbed <- errors.New("the key was deleted")
+		w.until(7500 * time.Millisecond)
+		w.want("0s pass", "0s register", "5s pass", "5s register", "6s register")
+		w.end()
+	})
+}
+
+// An app that goes down while etcd hangs is deregistered without waiting for it.
+func TestVerdictInterruptsAHungCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.register = hang
+		w.begin()
+		w.until(time.Second)
+		w.from(func() { w.probe = refuse })
+		w.until(5 * time.Second)
+		w.want("0s pass", "0s register", "5s fail", "5s register failed", "5s deregister")
+		w.end()
+	})
+}
+
+// Deregistering goes on until it succeeds: an etcd that restarts would give the
+// lease its full TTL again.
+func TestDeregisterIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(time.Second)
+		w.from(func() { w.probe = refuse })
+		tries := 0
+		w.from(func() {
+			w.deregister = func(context.Context) error {
+				if tries++; tries < 4 {
+					return errors.New("unavailable")
+				}
+				return nil
+			}
+		})
+		w.until(8 * time.Second)
+		if tries != 4 {
+			t.Errorf("deregister was tried %d times, want 4", tries)
+		}
+		w.end()
+		if n := w.logged("msg=deregistered"); n != 1 {
+			t.Errorf("deregistered logged %d times, want once", n)
+		}
+	})
+}
