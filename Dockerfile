@@ -6,7 +6,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ARG VERSION=0.0.0-dev
+ARG VERSION=0.1.0-dev
 ARG COMMIT=unknown
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
     -ldflags "-s -w -buildid= -X main.version=$VERSION -X main.commit=$COMMIT" \
@@ -19,7 +19,7 @@ RUN apt-get update \
 COPY supervisord/app.js /srv/app.js
 COPY supervisord/supervisord.conf /etc/supervisord.conf
 COPY --from=build /dockreg /usr/bin/dockreg
-ARG VERSION=0.0.0-dev
+ARG VERSION=0.1.0-dev
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="dockreg" \
       org.opencontainers.image.description="A sample app under supervisord, registered in etcd while it answers" \

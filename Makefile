@@ -1,6 +1,6 @@
 # dockreg: build, test, show. "make help" lists the targets.
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0-dev)
+VERSION ?= $(shell git describe --tags 2>/dev/null || echo 0.1.0-dev)
 COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 IMAGE   ?= dockreg
 BIN     := $(CURDIR)/.cache/bin
@@ -17,8 +17,9 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build dist/dockreg-linux-amd64 and -arm64
-	GOOS=linux GOARCH=amd64 $(BUILD) -o $(DIST)/dockreg-linux-amd64 .
-	GOOS=linux GOARCH=arm64 $(BUILD) -o $(DIST)/dockreg-linux-arm64 .
+	@echo "building dockreg $(VERSION) for amd64 and arm64 ..."
+	@GOOS=linux GOARCH=amd64 $(BUILD) -o $(DIST)/dockreg-linux-amd64 .
+	@GOOS=linux GOARCH=arm64 $(BUILD) -o $(DIST)/dockreg-linux-arm64 .
 
 .PHONY: test
 test: lint unit e2e ## run every check and test
@@ -55,7 +56,8 @@ tools:
 .PHONY: image
 image: ## build the image with supervisord, the sample app and dockreg
 	@e2e/images/base.sh
-	docker build --quiet --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
+	@echo "building the image $(IMAGE) ..."
+	@docker build --quiet --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
 
 .PHONY: demo
 demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running

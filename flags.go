@@ -12,7 +12,7 @@ import (
 
 // Set when linking; see the Makefile.
 var (
-	version = "0.0.0-dev"
+	version = "0.1.0-dev"
 	commit  = "unknown"
 )
 

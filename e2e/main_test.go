@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"log"
 	"os"
@@ -117,16 +118,19 @@ func keyOf(t *testing.T, c *testbed.Container) string {
 
 func wantPut(t *testing.T, keys *testbed.Keys, key string, since time.Time, within time.Duration) testbed.Event {
 	t.Helper()
-	e, err := keys.Await(key, false, since, within)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return await(t, keys, key, false, since, within)
 }
 
 func wantGone(t *testing.T, keys *testbed.Keys, key string, since time.Time, within time.Duration) testbed.Event {
 	t.Helper()
-	e, err := keys.Await(key, true, since, within)
+	return await(t, keys, key, true, since, within)
+}
+
+func await(t *testing.T, keys *testbed.Keys, key string, gone bool, since time.Time, within time.Duration) testbed.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	e, err := keys.Await(ctx, key, gone, since)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,26 +44,40 @@ func TestAddressInEachNetwork(t *testing.T) {
 		want, code  string
 	}{
 		"a fixed port, on every IP": {
-			[]string{"-p", port + ":8000"}, []string{"--ip", "10.1.0.101"},
-			"/service/10.1.0.101:" + port, "1"},
+			[]string{"-p", port + ":8000"},
+			[]string{"--ip", "10.1.0.101"},
+			"/service/10.1.0.101:" + port, "1",
+		},
 		"a specific IP and no --ip": {
-			[]string{"-p", "127.0.0.1:" + port + ":8000"}, nil,
-			"/service/127.0.0.1:" + port, "1"},
+			[]string{"-p", "127.0.0.1:" + port + ":8000"},
+			nil,
+			"/service/127.0.0.1:" + port, "1",
+		},
 		"an IPv6 --ip and another key": {
-			[]string{"-p", port + ":8000"}, []string{"--ip", "2001:db8::1", "--key", "service/web"},
-			"/service/web/[2001:db8::1]:" + port, "1"},
+			[]string{"-p", port + ":8000"},
+			[]string{"--ip", "2001:db8::1", "--key", "service/web"},
+			"/service/web/[2001:db8::1]:" + port, "1",
+		},
 		"a hostname set by hand": {
-			[]string{"-p", port + ":8000", "--hostname", "web"}, []string{"--ip", "10.1.0.101"},
-			"/service/10.1.0.101:" + port, "1"},
+			[]string{"-p", port + ":8000", "--hostname", "web"},
+			[]string{"--ip", "10.1.0.101"},
+			"/service/10.1.0.101:" + port, "1",
+		},
 		"the host's network": {
-			[]string{"--network", "host"}, []string{"--ip", "10.1.0.101"},
-			"/service/10.1.0.101:8000", "1"},
+			[]string{"--network", "host"},
+			[]string{"--ip", "10.1.0.101"},
+			"/service/10.1.0.101:8000", "1",
+		},
 		"another container's network": {
-			[]string{"--network", "container:" + app.ID}, []string{"--ip", docker.Gateway},
-			appKey, "0"},
+			[]string{"--network", "container:" + app.ID},
+			[]string{"--ip", docker.Gateway},
+			appKey, "0",
+		},
 		"no Docker": {
-			nil, []string{"--ip", "10.1.0.101", "--host-port", "9000", "--docker", "/nowhere.sock"},
-			"/service/10.1.0.101:9000", "1"},
+			nil,
+			[]string{"--ip", "10.1.0.101", "--host-port", "9000", "--docker", "/nowhere.sock"},
+			"/service/10.1.0.101:9000", "1",
+		},
 	}
 	// The other container's app has to answer.
 	keys := follow(t)

@@ -85,7 +85,7 @@ type lateError struct {
 }
 
 func (e lateError) Error() string {
-	if e.cause == context.DeadlineExceeded { // nothing more specific to say
+	if e.cause == context.DeadlineExceeded { //nolint:errorlint // itself, with nothing more specific to say
 		return fmt.Sprintf("no answer within %s", e.budget)
 	}
 	return fmt.Sprintf("%s within %s", e.cause, e.budget)

@@ -68,8 +68,10 @@ func newWorld(t *testing.T, c Config) *world {
 		locate:    func(context.Context) (netip.AddrPort, error) { return theAddr, nil },
 		disturbed: make(chan error, 1),
 	}
-	w.side = &Sidekick{Config: c, Locator: w, Prober: w, Registry: w,
-		Log: slog.New(slog.NewTextHandler(lockedWriter{w}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	w.side = &Sidekick{
+		Config: c, Locator: w, Prober: w, Registry: w,
+		Log: slog.New(slog.NewTextHandler(lockedWriter{w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
 	return w
 }
 
@@ -78,7 +80,7 @@ type lockedWriter struct{ *world }
 func (w lockedWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.world.log.Write(p)
+	return w.log.Write(p)
 }
 
 // begin runs the sidekick. The test has to end it.

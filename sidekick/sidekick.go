@@ -82,7 +82,7 @@ type Sidekick struct {
 func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
 	addr, err := s.Locate(ctx)
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was asked to stop, and there is nothing to undo
 	}
 	if err != nil {
 		return err

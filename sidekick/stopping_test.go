@@ -3,6 +3,7 @@ package sidekick
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -138,11 +139,9 @@ func TestLocateIsTriedAgainUnlessPermanent(t *testing.T) {
 		}
 		w.begin()
 		<-w.ended
-		want := []time.Duration{0, 100, 300, 700, 1500, 3100, 6300, 11300, 16300}
-		for i := range want {
-			if want[i] *= time.Millisecond; i >= len(asked) || asked[i] != want[i] {
-				t.Fatalf("asked at %v, want %v", asked, want)
-			}
+		want := "[0s 100ms 300ms 700ms 1.5s 3.1s 6.3s 11.3s 16.3s]"
+		if got := fmt.Sprint(asked); got != want {
+			t.Errorf("asked at %s, want %s", got, want)
 		}
 		if w.err == nil || w.err.Error() != "not published" {
 			t.Errorf("Run = %v, want the permanent error", w.err)

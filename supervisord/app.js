@@ -1,4 +1,5 @@
-// The sample app: answers "Hello from <hostname>" on port 8000.
+// The sample app: answers "Hello from <hostname>" on port 8000. START_DELAY, in
+// seconds, makes it an app that takes its time to start.
 const http = require('http');
 const os = require('os');
 
@@ -7,7 +8,9 @@ const server = http.createServer((request, response) => {
   response.end(`Hello from ${os.hostname()}\n`);
 });
 
-server.listen(8000, () => console.log('the app listens on port 8000'));
+setTimeout(() => {
+  server.listen(8000, () => console.log('the app listens on port 8000'));
+}, Number(process.env.START_DELAY || 0) * 1000);
 
 process.on('SIGTERM', () => {
   console.log('the app stops');

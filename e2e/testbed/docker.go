@@ -69,7 +69,8 @@ func (d *Docker) Run(args ...string) (*Container, error) {
 func (d *Docker) RunApp(image, etcd string, args ...string) (*Container, error) {
 	return d.Run(append(append([]string{
 		"-p", "8000", "-v", "/var/run/docker.sock:/var/run/docker.sock",
-		"-e", "IP=" + d.Gateway, "-e", "ETCD=" + etcd}, args...), image)...)
+		"-e", "IP=" + d.Gateway, "-e", "ETCD=" + etcd,
+	}, args...), image)...)
 }
 
 // Address returns where the container's port 8000 is published, on the host IP

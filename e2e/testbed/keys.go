@@ -61,9 +61,8 @@ func (k *Keys) take(e *clientv3.Event) {
 }
 
 // Await waits until key was put, or was deleted if gone, after since. It returns
-// that event.
-func (k *Keys) Await(key string, gone bool, since time.Time, within time.Duration) (Event, error) {
-	deadline := time.After(within)
+// that event, or an error once ctx has ended.
+func (k *Keys) Await(ctx context.Context, key string, gone bool, since time.Time) (Event, error) {
 	for {
 		k.mu.Lock()
 		changed := k.changed
@@ -76,8 +75,8 @@ func (k *Keys) Await(key string, gone bool, since time.Time, within time.Duratio
 		k.mu.Unlock()
 		select {
 		case <-changed:
-		case <-deadline:
-			return Event{}, fmt.Errorf("key %s: not %s within %s; all that happened: %v", key, verb(gone), within, k.History())
+		case <-ctx.Done():
+			return Event{}, fmt.Errorf("key %s was not %s in time; all that happened: %v", key, verb(gone), k.History())
 		}
 	}
 }

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"dockreg/e2e/testbed"
+)
+
+// container is an instance as it is meant to be: in a container, both programs
+// under supervisord.
+type container struct {
+	docker  *testbed.Docker
+	image   string
+	running *testbed.Container
+}
+
+func (c *container) Start(etcdURL string) (string, error) {
+	running, err := c.docker.RunApp(c.image, etcdURL, "-e", "START_DELAY="+strconv.Itoa(int(startDelay.Seconds())))
+	if err != nil {
+		return "", err
+	}
+	c.running = running
+	return c.docker.Address(running)
+}
+
+func (c *container) Crash() error { return c.running.Signal("KILL", "node") }
+
+func (c *container) Stop() error {
+	_, err := c.running.Do("stop")
+	return err
+}
+
+func (c *container) Remove() error {
+	if c.running == nil {
+		return nil
+	}
+	return c.running.Remove()
+}
+
+func (c *container) String() string { return fmt.Sprintf("docker logs -f %.12s", c.running.ID) }
