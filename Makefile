@@ -21,6 +21,10 @@ build: ## build dist/dockreg-linux-amd64 and -arm64
 	@GOOS=linux GOARCH=amd64 $(BUILD) -o $(DIST)/dockreg-linux-amd64 .
 	@GOOS=linux GOARCH=arm64 $(BUILD) -o $(DIST)/dockreg-linux-arm64 .
 
+.PHONY: version
+version: ## print what the binaries will say they are
+	@echo VERSION=$(VERSION) COMMIT=$(COMMIT)
+
 .PHONY: test
 test: lint unit e2e ## run every check and test
 

@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"dockreg/e2e/testbed"
+)
+
+// readme are the commands in README.md, a block each, and what each shows. A block
+// that asks is run until it shows it, as a reader would.
+var readme = []struct {
+	first       string // how the block starts
+	shows, lack string
+	elsewhere   bool // .ci/run runs it
+}{
+	{first: "make demo", elsewhere: true},
+	{first: "make test", elsewhere: true},
+	{first: "docker build"},
+	{first: "etcdctl", shows: `^/service/IP:\d+\nrunning\nHello from [0-9a-f]{12}\n$`},
+	{first: "docker stop hello", lack: "running"},
+	{first: "docker start hello\ndocker exec hello dockreg --dry-run", shows: `(?s)--port +8000.*key +/service/IP:\d+\n.*app +passes its probe.*dry run`},
+	{first: "docker rm -f hello"},
+	{first: "etcdctl --endpoints $ETCD get --prefix --keys-only"},
+}
+
+// The README's commands, in its order, do what it says.
+func TestReadme(t *testing.T) {
+	needDocker(t)
+	if _, err := exec.LookPath("etcdctl"); err != nil {
+		t.Fatal("the README's commands need etcdctl: apt-get install etcd-client")
+	}
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ci, err := os.ReadFile("../.ci/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An etcd of its own, so that no other test's keys show.
+	own, err := testbed.StartEtcd(docker.Gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(own.Stop)
+	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", "hello").Run() })
+
+	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) != len(readme) {
+		t.Fatalf("the README has %d blocks of commands, this test knows %d", len(blocks), len(readme))
+	}
+	for i, block := range blocks {
+		commands, want := block[1], readme[i]
+		switch {
+		case !strings.HasPrefix(commands, want.first):
+			t.Fatalf("block %d starts otherwise than with %q:\n%s", i, want.first, commands)
+		case want.elsewhere && !strings.Contains(string(ci), "\n"+strings.TrimSpace(commands)+"\n"):
+			t.Errorf(".ci/run does not run %q", commands)
+		case want.elsewhere:
+			continue
+		}
+		shows := strings.ReplaceAll(want.shows, "IP", regexp.QuoteMeta(docker.Gateway))
+		var output string
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			output = shell(t, commands, "IP="+docker.Gateway, "ETCD="+own.URL)
+			if regexp.MustCompile(shows).MatchString(output) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s\nshows\n%s\nand not %s", commands, output, shows)
+			}
+		}
+		if want.lack != "" && strings.Contains(output, want.lack) {
+			t.Errorf("%s\nshows\n%s\nand so %q", commands, output, want.lack)
+		}
+	}
+}
+
+// shell runs commands as somebody would who reads them in the project's folder.
+func shell(t *testing.T, commands string, env ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", commands)
+	cmd.Dir = ".."
+	cmd.Env = append(cleanEnv(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil && ctx.Err() != nil {
+		t.Fatalf("%s: %v\n%s", commands, err, out)
+	}
+	return string(out)
+}
+
+// Every flag in help is in the README, with the same default, and the other way
+// round.
+func TestReadmeHasEveryFlag(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command(binary, "help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := regexp.MustCompile(`\(default: (.+?)\)`)
+	inHelp := map[string]string{}
+	var last string
+	for line := range strings.Lines(string(out)) {
+		if m := regexp.MustCompile(`^  (--[a-z-]+(?: [A-Z]+)?)  `).FindStringSubmatch(line); m != nil {
+			last = m[1]
+			inHelp[last] = ""
+		}
+		if m := defaults.FindStringSubmatch(line); m != nil {
+			inHelp[last] = m[1]
+		}
+	}
+	inReadme := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(--[^`]+)` \\| *([^|]*?) *\\|").FindAllStringSubmatch(string(text), -1) {
+		fallback := ""
+		if strings.HasPrefix(m[2], "`") {
+			fallback = strings.Trim(m[2], "`")
+		}
+		inReadme[m[1]] = fallback
+	}
+	if got, want := fmt.Sprint(inReadme), fmt.Sprint(inHelp); got != want || len(inHelp) < 18 {
+		t.Errorf("flags and defaults\n in the README %s\n in help       %s", got, want)
+	}
+}
+
+// The entry in the READMEs is the one that the image runs.
+func TestReadmesShowTheShippedEntry(t *testing.T) {
+	t.Parallel()
+	conf, err := os.ReadFile("../supervisord/supervisord.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, entry, _ := strings.Cut(string(conf), "[program:dockreg]\n")
+	entry = regexp.MustCompile(`(?m)^;.*\n`).ReplaceAllString(entry, "")
+	for _, file := range []string{"../README.md", "../supervisord/README.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "```ini\n[program:dockreg]\n"+entry+"```") {
+			t.Errorf("%s shows another entry than\n%s", file, entry)
+		}
+	}
+}
