@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -28,7 +29,12 @@ const (
 	exitUsage = 2 // wrong usage or configuration
 )
 
-func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
+func main() {
+	// A panic ends with SIGABRT then, and not with 2, which tells supervisord that
+	// starting again won't help.
+	debug.SetTraceback("crash")
+	os.Exit(run(os.Args, os.Stdout, os.Stderr))
+}
 
 // run is main with its surroundings as parameters. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {

@@ -227,3 +227,52 @@ func TestP4DeletedKeyComesBack(t *testing.T) {
 		t.Errorf("etcd has %d keys, %v", found.Count, err)
 	}
 }
+
+// P3: a dockreg that was killed is started again, and takes its own key over, with
+// no absence of it.
+func TestP3KilledDockregTakesItsKeyOver(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	start := time.Now()
+	keys := follow(t)
+	c := runApp(t)
+	key := keyOf(t, c)
+	wantPut(t, keys, key, start, 30*time.Second)
+	before, _ := keys.Get(key)
+
+	killed := time.Now()
+	if err := c.Signal("KILL", "dockreg"); err != nil {
+		t.Fatal(err)
+	}
+	wantPut(t, keys, key, killed, 15*time.Second)
+	if after, _ := keys.Get(key); after.Lease == before.Lease {
+		t.Errorf("the key is still on the lease %x of the one that was killed", before.Lease)
+	}
+	for _, e := range keys.History() {
+		if e.Key == key && e.Gone {
+			t.Errorf("the key was absent: %v", keys.History())
+		}
+	}
+}
+
+// A wrong setting is said once: supervisord does not start dockreg again.
+func TestWrongSettingIsNotRestarted(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	c := keep(t)(docker.RunApp(image, "http://etcd", "-e", "IP=10.1.0"))
+	var logs string
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(logs, "app entered RUNNING"); {
+		if time.Now().After(deadline) {
+			t.Fatal("the app was not started")
+		}
+		var err error
+		if logs, err = c.Do("logs"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{`dockreg: --ip "10.1.0": `, `dockreg: --etcd "http://etcd": `, "dockreg (exit status 2; expected)"} {
+		if n := strings.Count(logs, want); n != 1 {
+			t.Errorf("%q is there %d times, want once, in\n%s", want, n, logs)
+		}
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 )
 
 const (
@@ -168,13 +169,17 @@ func (r *Registry) outcome(ctx context.Context, err error) error {
 		return err
 	}
 	at := r.Endpoints[r.endpoint]
+	connected := r.client != nil && r.client.ActiveConnection().GetState() == connectivity.Ready
 	r.unwatch()
 	r.hangUp()
 	r.endpoint = (r.endpoint + 1) % len(r.Endpoints)
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case !errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("etcd at %s: %w", at, err)
+	case connected:
 		return fmt.Errorf("etcd at %s did not answer in time", at)
 	}
-	return fmt.Errorf("etcd at %s: %w", at, err)
+	return fmt.Errorf("etcd at %s can't be reached", at)
 }
 
 // dial returns the client in use, or a new one on the present endpoint.

@@ -2,6 +2,7 @@ package etcdreg
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,8 +122,9 @@ func TestP6EtcdComesBack(t *testing.T) {
 				register(t, r)
 				s.kill()
 				wantDisturbed(t, r, "connection to etcd broke")
-				if err := r.Register(t.Context(), key, "running"); err == nil {
-					t.Error("registered with no etcd")
+				err := r.Register(t.Context(), key, "running")
+				if err == nil || !strings.Contains(err.Error(), s.url+" can't be reached") {
+					t.Errorf("Register with no etcd = %v, want that it can't be reached", err)
 				}
 				if lost {
 					s.loseData()

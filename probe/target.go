@@ -38,13 +38,16 @@ func (t target) dial(ctx context.Context) (net.Conn, error) {
 	}
 	for _, addr := range listeners(t.port) {
 		if addr == first {
-			continue
+			continue // it has begun to listen just now: the next probe will find it
 		}
 		if conn, err = d.DialContext(ctx, "tcp", addr.String()); err == nil {
 			return conn, nil
 		}
 	}
-	return nil, reason(ctx, err)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, errRefused
 }
 
 // ask is the tcp probe: the app accepts a connection, or its system does for it.

@@ -51,7 +51,7 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict) {
 			passes, fails = passes+1, 0
 			pause.reset()
 			if !up && passes >= s.Rise {
-				s.Log.Info("the app passes its probe", "took", time.Since(start), "after", time.Since(began))
+				s.Log.Info("the app passes its probe", "took", time.Since(start), "down_for", time.Since(began))
 				up, began = true, time.Now()
 			}
 			tell = up
@@ -59,7 +59,7 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict) {
 			passes, fails = 0, fails+1
 			switch {
 			case up && fails >= s.Fall:
-				s.Log.Warn("the app fails its probe", "err", err, "took", time.Since(start), "after", time.Since(began))
+				s.Log.Warn("the app fails its probe", "err", err, "took", time.Since(start), "up_for", time.Since(began))
 				up, began, tell = false, time.Now(), true
 			case up:
 				once.log(slog.LevelWarn, "a probe failed", err, "failures", fails, "fall", s.Fall)
