@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -41,6 +42,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	// Notified, and not ignored, which a command that a probe runs would inherit:
 	// HUP means nothing here, and PIPE would make a closed stderr deadly.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
+	// Where net/http writes what an app said without being asked.
+	stdlog.SetOutput(io.Discard)
 
 	wrong := &mistakes{}
 	app := newApp(stdout, stderr, func(c *cli.Context) error {

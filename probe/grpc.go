@@ -43,11 +43,12 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 
 	health := grpc_health_v1.NewHealthClient(conn)
 	resp, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: p.service})
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	switch status.Code(err) {
+	switch code := status.Code(err); code {
 	case codes.OK:
+	case codes.Canceled:
+		return context.Canceled
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
 	case codes.Unimplemented:
 		return errors.New("the app does not speak the gRPC health protocol")
 	case codes.NotFound:
@@ -55,14 +56,15 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 	case codes.Unavailable:
 		select {
 		case err := <-dialed:
-			if err != nil {
-				return reason(ctx, err)
+			// Whether a reset shows in the dial, or in the call after it, is chance.
+			if err = reason(err); err != nil && !errors.Is(err, errReset) {
+				return err
 			}
 		default:
 		}
 		return errors.New("the connection broke, or the app does not speak gRPC")
 	default:
-		return fmt.Errorf("the app's gRPC health protocol answered %s: %s", status.Code(err), status.Convert(err).Message())
+		return fmt.Errorf("the app's gRPC health protocol answered %s", code) // and never what the app says with it
 	}
 	if resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		return fmt.Errorf("the app says %s", resp.GetStatus())

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -31,6 +30,7 @@ const (
 // httpProbe passes on an answer of 2xx or 3xx.
 type httpProbe struct {
 	client *retryablehttp.Client
+	target target
 	url    string
 	agent  string
 }
@@ -45,7 +45,7 @@ func newHTTP(scheme string, path *url.URL, t target, agent string) *httpProbe {
 	client.CheckRetry = closedUnanswered
 	client.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	client.HTTPClient = &http.Client{
-		Transport: &http.Transport{ // with no Proxy, whatever the environment says
+		Transport: answers{&http.Transport{ // with no Proxy, whatever the environment says
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return t.dial(ctx) },
 			// Nothing certifies 127.0.0.1, and nobody sits between the app and
 			// its own container.
@@ -53,10 +53,21 @@ func newHTTP(scheme string, path *url.URL, t target, agent string) *httpProbe {
 			MaxIdleConnsPerHost:    1,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: bodyBound,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}},
 	}
-	return &httpProbe{client, u.String(), agent}
+	return &httpProbe{client, t, u.String(), agent}
+}
+
+// answers is a transport whose answers lead nowhere else: http.Client follows no
+// redirect, and minds none that it can't read, if it doesn't see where to.
+type answers struct{ *http.Transport }
+
+func (a answers) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := a.Transport.RoundTrip(req)
+	if err == nil {
+		resp.Header.Del("Location")
+	}
+	return resp, err
 }
 
 // closedUnanswered retries a reset, and a connection closed without an answer:
@@ -66,10 +77,16 @@ func closedUnanswered(ctx context.Context, _ *http.Response, err error) (bool, e
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE), nil
+	err = httpReason(err)
+	return errors.Is(err, errReset) || errors.Is(err, errClosed), nil
 }
 
 func (p *httpProbe) ask(ctx context.Context) error {
+	// A connection that is kept goes on working when nobody can make a new one.
+	if listening, ok := listeners(p.target.port); ok && len(listening) == 0 {
+		p.client.HTTPClient.CloseIdleConnections()
+		return errRefused
+	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {
 		return fmt.Errorf("request: %w", err)
@@ -77,15 +94,15 @@ func (p *httpProbe) ask(ctx context.Context) error {
 	req.Header.Set("User-Agent", p.agent)
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return httpReason(ctx, err)
+		return httpReason(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 399 {
 		return fmt.Errorf("answered %s", strings.TrimSpace(strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode)))
 	}
 	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, bodyBound)); err != nil {
-		if ctx.Err() != nil {
-			return bodyError{resp.StatusCode, ctx.Err()}
+		if late := reason(err); errors.Is(late, context.DeadlineExceeded) {
+			return bodyError{resp.StatusCode, late}
 		}
 		return fmt.Errorf("answered %d, but its body broke off", resp.StatusCode)
 	}
@@ -103,18 +120,29 @@ func (e bodyError) Error() string {
 }
 func (e bodyError) Unwrap() error { return e.cause }
 
-// httpReason leaves the URL out, whose query may be a token.
-func httpReason(ctx context.Context, err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
+// httpReason leaves out the URL, whose query may be a token, and whatever the app
+// said in place of an answer.
+func httpReason(err error) error {
+	if err == nil {
+		return nil
 	}
-	var record tls.RecordHeaderError
-	switch {
-	case errors.As(err, &record):
+	var (
+		op     *net.OpError
+		record tls.RecordHeaderError
+		alert  tls.AlertError
+	)
+	known := reason(err)
+	switch text := err.Error(); {
+	case errors.Is(known, context.Canceled), errors.Is(known, context.DeadlineExceeded),
+		errors.Is(known, errRefused), errors.Is(known, errReset), errors.Is(known, errClosed):
+		return known
+	case strings.Contains(text, "server closed idle connection"): // http's errServerClosedIdle
+		return errClosed
+	case errors.As(err, &record), errors.As(err, &alert),
+		strings.Contains(text, "HTTP response to HTTPS client"): // http's own name for a RecordHeaderError
 		return errors.New("answered, but not with TLS")
-	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
-		return errors.New("answered, but not with HTTP")
+	case errors.As(err, &op):
+		return known
 	}
-	return reason(ctx, err)
+	return errors.New("answered, but not with HTTP")
 }

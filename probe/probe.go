@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/kballard/go-shellquote"
 )
@@ -31,8 +30,11 @@ func Parse(check string, port int, agent string) (*Probe, error) {
 	switch {
 	case kind == "http" || kind == "https":
 		u, err := url.Parse(rest)
-		if err != nil || !strings.HasPrefix(rest, "/") || u.Host != "" || strings.ContainsFunc(rest, isControl) {
+		if err != nil || !strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "//") || strings.ContainsFunc(rest, isSpace) {
 			return nil, fmt.Errorf("no path to ask for; give %s:/ or %s:/path", kind, kind)
+		}
+		if strings.Contains(rest, "#") {
+			return nil, errors.New("what follows a # is never sent; leave it out, or write %23")
 		}
 		show := kind + ":" + u.EscapedPath()
 		if u.RawQuery != "" {
@@ -62,33 +64,30 @@ func Parse(check string, port int, agent string) (*Probe, error) {
 	return nil, fmt.Errorf("not a kind of check; give %s", kinds)
 }
 
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+func isSpace(r rune) bool { return r <= ' ' || r == 0x7f }
 
 // String returns the check with what may be secret left out.
 func (p *Probe) String() string { return p.show }
 
 // Probe asks once. It returns nil if the app passed before ctx ended, else the
-// reason why not, in words that are the same each time and hold no secret.
+// reason why not, in words that are the same each time and hold no secret. A
+// deadline that ended it shows as context.DeadlineExceeded in errors.Is.
 func (p *Probe) Probe(ctx context.Context) error {
-	start := time.Now()
 	err := p.ask(ctx)
-	if deadline, ok := ctx.Deadline(); ok && errors.Is(err, context.DeadlineExceeded) {
-		return lateError{err, deadline.Sub(start).Round(time.Millisecond)}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return lateError{err}
 	}
 	return err
 }
 
 // lateError is a probe that its deadline ended.
-type lateError struct {
-	cause  error
-	budget time.Duration
-}
+type lateError struct{ cause error }
 
 func (e lateError) Error() string {
 	if e.cause == context.DeadlineExceeded { //nolint:errorlint // itself, with nothing more specific to say
-		return fmt.Sprintf("no answer within %s", e.budget)
+		return "no answer in time"
 	}
-	return fmt.Sprintf("%s within %s", e.cause, e.budget)
+	return e.cause.Error() + " in time"
 }
 
 func (e lateError) Unwrap() error { return e.cause }

@@ -16,8 +16,12 @@ import (
 	"syscall"
 )
 
-// errRefused is a port that nobody listens on.
-var errRefused = errors.New("connection refused: nothing listens on the port")
+// What becomes of a connection, in words.
+var (
+	errRefused = errors.New("connection refused: nothing listens on the port")
+	errReset   = errors.New("connection reset by the app")
+	errClosed  = errors.New("connection closed without an answer")
+)
 
 // tcpListen is TCP_LISTEN in proc_pid_net(5)'s column st.
 const tcpListen = "0A"
@@ -34,9 +38,10 @@ func (t target) dial(ctx context.Context) (net.Conn, error) {
 	first := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(t.port))
 	conn, err := d.DialContext(ctx, "tcp", first.String())
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return conn, reason(ctx, err)
+		return conn, reason(err)
 	}
-	for _, addr := range listeners(t.port) {
+	listening, _ := listeners(t.port)
+	for _, addr := range listening {
 		if addr == first {
 			continue // it has begun to listen just now: the next probe will find it
 		}
@@ -53,46 +58,53 @@ func (t target) dial(ctx context.Context) (net.Conn, error) {
 // ask is the tcp probe: the app accepts a connection, or its system does for it.
 func (t target) ask(ctx context.Context) error {
 	conn, err := t.dial(ctx)
+	if errors.Is(err, errReset) {
+		return nil // accepted, and reset in the same moment: whether dial sees that is chance
+	}
 	if err != nil {
 		return err
 	}
-	return conn.Close()
+	_ = conn.Close() // by then the answer is known
+	return nil
 }
 
-// reason makes err the same each time: net's errors name a random local port.
-func reason(ctx context.Context, err error) error {
+// reason makes err the same each time: net's errors name a random local port, and
+// a deadline may show in a read or a dial just before it does in the context.
+func reason(err error) error {
+	var op *net.OpError
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errRefused) || errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.Is(err, errRefused), errors.Is(err, syscall.ECONNREFUSED):
 		return errRefused
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
-		return errors.New("connection reset by the app")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errReset
 	case errors.Is(err, io.EOF):
-		return errors.New("connection closed without an answer")
-	}
-	var op *net.OpError
-	if errors.As(err, &op) {
+		return errClosed
+	case errors.As(err, &op):
 		return fmt.Errorf("%s: %w", op.Op, op.Err)
 	}
 	return err
 }
 
 // listeners returns the addresses at which somebody listens on port, a wildcard
-// as the loopback address of its family. Without /proc it returns none.
-func listeners(port int) []netip.AddrPort {
-	var found []netip.AddrPort
+// as the loopback address of its family. Without /proc it can't
+// tell, and ok is false.
+func listeners(port int) (found []netip.AddrPort, ok bool) {
 	for _, file := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
 		f, err := os.Open(file)
 		if err != nil {
-			continue // no IPv6, or no /proc
+			continue // no IPv6, most likely
 		}
 		found = append(found, parseListeners(f, port)...)
 		_ = f.Close()
+		ok = true
 	}
-	return found
+	return found, ok
 }
 
 // parseListeners reads the lines of proc_pid_net(5)'s tcp or tcp6:

@@ -2,6 +2,8 @@ package sidekick
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -87,6 +89,9 @@ func (s *Sidekick) ProbeOnce(ctx context.Context) error {
 	defer cancel()
 	start := time.Now()
 	err := s.Prober.Probe(probeCtx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w (timeout %s)", err, s.Timeout)
+	}
 	s.Log.Debug("probed", "err", err, "took", time.Since(start))
 	return err
 }
