@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// result is what a run of dockreg did.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// runWith runs dockreg with these arguments.
+func runWith(args ...string) result {
+	var stdout, stderr bytes.Buffer
+	code := run(append([]string{"dockreg"}, args...), &stdout, &stderr)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+// right is a command line with nothing wrong in it. A dry run, so that it ends:
+// with 1, because nothing listens at either port.
+func right(extra ...string) []string {
+	return append([]string{"--dry-run", "--port", "1", "--ip", "127.0.0.1", "--host-port", "1", "--etcd", "127.0.0.1:1"}, extra...)
+}
+
+// without returns args less one flag and its value.
+func without(args []string, flag string) []string {
+	for i := range args {
+		if args[i] == flag {
+			return append(append([]string{}, args[:i]...), args[i+2:]...)
+		}
+	}
+	panic(flag)
+}
+
+// instead returns right with another value of a flag.
+func instead(flag, value string) []string {
+	return append(without(right(), flag), flag, value)
+}
+
+func TestRightIsRight(t *testing.T) {
+	r := runWith(right()...)
+	if r.code != exitFault || !strings.Contains(r.stdout, "/service/127.0.0.1:1") {
+		t.Errorf("%+v, want a dry run that ends with 1", r)
+	}
+}
+
+// P9: each mistake ends dockreg with 2 and one line that names the flag, the value
+// and the mend.
+func TestP9Mistakes(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		args []string
+		want string // in the one line
+	}{
+		{instead("--port", "0"), `--port "0": not a port; give a number from 1 to 65535`},
+		{instead("--port", "65536"), `--port "65536": not a port`},
+		{instead("--port", "-1"), `--port "-1": not a port`},
+		{instead("--port", "http"), `--port "http": not a port`},
+		{instead("--port", ""), `--port "": not a port`},
+		{instead("--host-port", "0"), `--host-port "0": not a port`},
+		{instead("--host-port", "8e3"), `--host-port "8e3": not a port`},
+		{without(right(), "--port"), `--port: required; give the app's port`},
+		{without(right(), "--etcd"), `--etcd: required; give etcd's address`},
+		{without(right(), "--ip"), `--ip: required; --host-port does without Docker`},
+
+		{instead("--ip", "0.0.0.0"), `--ip "0.0.0.0": stands for every IP`},
+		{instead("--ip", "::"), `--ip "::": stands for every IP`},
+		{instead("--ip", "224.0.0.1"), `--ip "224.0.0.1": an IP of many hosts`},
+		{instead("--ip", "ff02::1"), `--ip "ff02::1": an IP of many hosts`},
+		{instead("--ip", "255.255.255.255"), `--ip "255.255.255.255": an IP of many hosts`},
+		{instead("--ip", "10.1.0.101:8000"), `--ip "10.1.0.101:8000": an IP with a port`},
+		{instead("--ip", "[2001:db8::1]:8000"), `--ip "[2001:db8::1]:8000": an IP with a port`},
+		{instead("--ip", "[2001:db8::1]"), `--ip "[2001:db8::1]": an IP in brackets`},
+		{instead("--ip", "fe80::1%eth0"), `--ip "fe80::1%eth0": has a zone`},
+		{instead("--ip", "::ffff:10.1.0.101"), `--ip "::ffff:10.1.0.101": an IPv4 address written as IPv6; give 10.1.0.101`},
+		{instead("--ip", "host-1"), `--ip "host-1": not an IP address; give the host's IP`},
+		{instead("--ip", "10.1.0.256"), `--ip "10.1.0.256": not an IP address`},
+		{instead("--ip", ""), `--ip "": not an IP address`},
+
+		{instead("--etcd", ""), `--etcd "": an empty address`},
+		{instead("--etcd", "http://a:2379,,http://b:2379"), `--etcd "": an empty address in the list`},
+		{instead("--etcd", "ftp://a:2379"), `--etcd "ftp://a:2379": etcd is not spoken to by ftp://`},
+		{instead("--etcd", "unix:///run/etcd"), `--etcd "unix:///run/etcd": etcd is not spoken to by unix://`},
+		{instead("--etcd", "http://a"), `--etcd "http://a": no host, or no port from 1 to 65535; give http://host:port`},
+		{instead("--etcd", "a"), `--etcd "a": no host, or no port`},
+		{instead("--etcd", "http://:2379"), `--etcd "http://:2379": no host`},
+		{instead("--etcd", "http://a:70000"), `--etcd "http://a:70000": no host, or no port`},
+		{instead("--etcd", "http://a b:2379"), `--etcd "http://a b:2379": not a URL`},
+		{instead("--etcd", "http://[::1:2379"), `--etcd "http://[::1:2379": not a URL`},
+		{instead("--etcd", "http://a:2379/v3"), `--etcd "http://a:2379/v3": more than a host and a port`},
+		{instead("--etcd", "http://a:2379?x=y"), `--etcd "http://a:2379?x=y": more than a host and a port`},
+		{instead("--etcd", "http://a:2379,https://b:2379"), `--etcd "http://a:2379,https://b:2379": http and https mixed`},
+		{instead("--etcd", "a:2379,https://b:2379"), `http and https mixed`},
+
+		{right("--key", ""), `--key "": empty; give the parent of the key`},
+		{right("--key", "/service"), `--key "/service": starts or ends with a slash`},
+		{right("--key", "service/"), `--key "service/": starts or ends with a slash`},
+		{right("--key", "a//b"), `--key "a//b": has a part that is empty, . or ..`},
+		{right("--key", "a/../b"), `--key "a/../b": has a part that is empty, . or ..`},
+		{right("--key", "./a"), `--key "./a": has a part that is empty, . or ..`},
+		{right("--key", "a\nb"), `--key "a\nb": has a control character`},
+		{right("--key", "a\xff"), `--key "a\xff": has a control character, or is not UTF-8`},
+
+		{right("--ttl", "8s"), `--ttl "8s": too short for the key to last from one renewal to the next; give more than interval + timeout, 8s`},
+		{right("--ttl", "20"), `--ttl "20": no unit; give a time such as 20s`},
+		{right("--ttl", "8500ms"), `--ttl "8500ms": etcd counts whole seconds; give 8s or 9s`},
+		{right("--ttl", "0s"), `--ttl "0s": too short; give a time above 0`},
+		{right("--interval", "0s"), `--interval "0s": too short`},
+		{right("--interval", "-5s"), `--interval "-5s": negative`},
+		{right("--interval", "soon"), `--interval "soon": not a time; give one such as 500ms`},
+		{right("--timeout", "0"), `--timeout "0": too short`},
+		{right("--timeout", "-1s"), `--timeout "-1s": negative`},
+		{right("--timeout", "6s"), `--timeout "6s": longer than the interval, 5s`},
+		{right("--drain", "-1s"), `--drain "-1s": negative`},
+		{right("--drain", "2"), `--drain "2": no unit; give a time such as 2s`},
+		{right("--rise", "0"), `--rise "0": not a count; give a number from 1 on`},
+		{right("--fall", "0"), `--fall "0": not a count`},
+		{right("--fall", "-1"), `--fall "-1": not a count`},
+		{right("--rise", "often"), `--rise "often": not a count`},
+
+		{right("--check", "ping"), `--check "ping": not a kind of check; give http:/path, https:/path, tcp, grpc`},
+		{right("--check", "http"), `--check "http": no path to ask for; give http:/ or http:/path`},
+		{right("--check", "http://127.0.0.1/"), `no path to ask for`},
+		{right("--check", "https:health"), `--check "https:health": no path to ask for`},
+		{right("--check", "grpc:"), `--check "grpc:": no service after the colon`},
+		{right("--check", "tcp:80"), `--check "tcp:80": not a kind of check`},
+		{right("--check", "exec:"), `--check "exec:": no command to run`},
+		{right("--check", "exec:a 'b"), `a quote is not closed`},
+		{right("--check", ""), `--check "": not a kind of check`},
+
+		{right("--docker", "ssh://host"), `--docker "ssh://host": can't talk to Docker by ssh://; give a path, unix:///path or tcp://host:port`},
+		{right("--docker", folder), `a folder, not a socket`},
+		{right("--docker", "unix://"+file), `a file, not a socket`},
+		{right("--docker", "docker.sock"), `--docker "docker.sock": not an absolute path`},
+		{right("--docker", "tcp://host"), `--docker "tcp://host": no host and port after tcp://`},
+		{right("--container", "a b"), `--container "a b": not a container's id or name`},
+		{right("--container", "x"), `--container "x": not a container's id or name`},
+
+		{right("--log-level", "loud"), `--log-level "loud": no such level; give debug, info, warn or error`},
+		{right("--log-format", "xml"), `--log-format "xml": no such format; give text or json`},
+		{right("--drain=1s", "--drain=2s"), `--drain: given twice`},
+		{right("--prot", "80"), `--prot: no such flag; did you mean --port?`},
+		{append(right()[1:], "--dry-run=maybe"), `--dry-run "maybe": neither true nor false; give one of them`},
+		{right("extra"), `"extra": a stray argument`},
+		{right("--", "extra"), `a stray argument`},
+		{right("--key"), `--key: no value behind it; give --key NAME`},
+		{append(without(right(), "--etcd"), "--etcd", "--drain", "1s"), `--etcd: no value behind it; give --etcd URLS`},
+	}
+	for _, test := range tests {
+		start := time.Now()
+		r := runWith(test.args...)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%q: took %s", test.args, took)
+		}
+		lines := strings.Split(strings.TrimSuffix(r.stderr, "\n"), "\n")
+		if test.args[len(test.args)-1] == "extra" && len(lines) == 2 {
+			lines = lines[:1] // a stray -- is a line of its own
+		}
+		if r.code != exitUsage || r.stdout != "" || len(lines) != 1 ||
+			!strings.HasPrefix(r.stderr, "dockreg: ") || !strings.Contains(r.stderr, test.want) {
+			t.Errorf("%q: exit code %d, stdout %q, stderr\n%s\nwant 2 and the one line %q", test.args, r.code, r.stdout, r.stderr, test.want)
+		}
+	}
+}
+
+// P9: all mistakes come at once, those of the command line with those of the
+// environment.
+func TestP9AllMistakesAtOnce(t *testing.T) {
+	t.Setenv("DOCKREG_RISE", "0")
+	t.Setenv("DOCKREG_DRY_RUN", "maybe")
+	r := runWith("--prot", "8000", "stray", "--ip", "10.1.0.101:80", "--interval", "1s", "--timeout", "2s", "--ttl", "2s", "--etcd")
+	want := []string{
+		"--prot: no such flag", `"stray": a stray argument`, "--etcd: no value behind it",
+		`DOCKREG_DRY_RUN "maybe": neither true nor false`, `--ip "10.1.0.101:80": an IP with a port`, "--port: required",
+		`DOCKREG_RISE "0": not a count`, `--timeout "2s": longer than the interval`, `--ttl "2s": too short`,
+	}
+	lines := strings.Split(strings.TrimSuffix(r.stderr, "\n"), "\n")
+	if r.code != exitUsage || len(lines) != len(want) {
+		t.Errorf("exit code %d and %d lines, want 2 and %d:\n%s", r.code, len(lines), len(want), r.stderr)
+	}
+	for _, line := range want {
+		if strings.Count(r.stderr, "dockreg: "+line) != 1 {
+			t.Errorf("not once %q in\n%s", line, r.stderr)
+		}
+	}
+}
+
+// P10: nothing that may be secret shows in a message about a mistake.
+func TestP10MistakesHideSecrets(t *testing.T) {
+	tests := map[string][]string{
+		"in a flag at all":         instead("--etcd", "http://joe:hunter2@127.0.0.1:2379"),
+		"in a malformed URL":       instead("--etcd", "http://joe:hunter2@[::1:2379"),
+		"with an @ in it":          instead("--etcd", "http://joe:@hunter2@a:2379"),
+		"in another scheme":        instead("--etcd", "ftp://joe:hunter2@a:2379"),
+		"with a path":              instead("--etcd", "http://joe:hunter2@a:2379/x"),
+		"in Docker's address":      right("--docker", "ssh://joe:hunter2@host"),
+		"in Docker's tcp address":  right("--docker", "tcp://joe:hunter2@host"),
+		"a command's argument":     right("--check", "exec:psql -p 'hunter2"),
+		"a token in a query":       right("--check", "http:health?token=hunter2"),
+		"a token behind a colon":   right("--check", "https://a/?hunter2"),
+		"in a list with a mistake": instead("--etcd", "http://a,http://joe:hunter2@b:2379"),
+	}
+	for name, args := range tests {
+		r := runWith(args...)
+		if r.code != exitUsage || strings.Contains(r.stderr+r.stdout, "hunter2") {
+			t.Errorf("%s: exit code %d, %s", name, r.code, r.stderr)
+		}
+	}
+}
+
+// A path where no socket is yet may get one; one where a socket is, is right.
+func TestDockerPathsThatAreRight(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	for _, path := range []string{socket, "unix://" + socket, filepath.Join(t.TempDir(), "not-yet"), "tcp://127.0.0.1:2375"} {
+		if r := runWith(right("--docker", path)...); r.code != exitFault {
+			t.Errorf("%s: exit code %d\n%s", path, r.code, r.stderr)
+		}
+	}
+}

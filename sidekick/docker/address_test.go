@@ -1,0 +1,185 @@
+package docker
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/go-connections/nat"
+)
+
+// inspected is what Docker says about one recorded container, and the bytes it
+// says it with.
+func inspected(t *testing.T, recorded string) (c container.InspectResponse, raw []byte) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", "inspect", recorded+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c, raw
+}
+
+// addr reads an IP, or none.
+func addr(s string) netip.Addr {
+	if s == "" {
+		return netip.Addr{}
+	}
+	return netip.MustParseAddr(s)
+}
+
+// permanent says what the sidekick takes err for.
+func permanent(err error) bool {
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
+}
+
+// mustSay fails the test unless err holds every one of these texts, and is permanent
+// as wanted. What is permanent has to be a *MisconfiguredError, and nothing else.
+func mustSay(t *testing.T, err error, wantPermanent bool, texts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want one with %q", texts)
+	}
+	var m *MisconfiguredError
+	if permanent(err) != wantPermanent || errors.As(err, &m) != wantPermanent {
+		t.Errorf("permanent %t, *MisconfiguredError %t, want both %t: %v", permanent(err), errors.As(err, &m), wantPermanent, err)
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("error %q, want it to say %q", err, text)
+		}
+	}
+}
+
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		recorded string
+		ip       string
+		want     string
+	}{
+		// Docker publishes on a port of its own choice per family.
+		"every IP, v4":    {"both", "10.1.0.101", "10.1.0.101:32797"},
+		"every IP, v6":    {"both", "2001:db8::1", "[2001:db8::1]:32796"},
+		"-P, v4":          {"publish-all", "10.1.0.101", "10.1.0.101:32798"},
+		"-P, v6":          {"publish-all", "2001:db8::1", "[2001:db8::1]:32797"},
+		"an older engine": {"old-engine", "10.1.0.101", "10.1.0.101:49153"},
+
+		"one IP":                    {"specific", "", "127.0.0.1:18000"},
+		"one IP, the same by --ip":  {"specific", "127.0.0.1", "127.0.0.1:18000"},
+		"one IP, another by --ip":   {"specific", "10.1.0.101", "10.1.0.101:18000"},
+		"one IP, other family":      {"specific", "2001:db8::1", "[2001:db8::1]:18000"},
+		"one IPv6":                  {"specific-v6", "", "[::1]:18001"},
+		"one IPv6, another by --ip": {"specific-v6", "2001:db8::1", "[2001:db8::1]:18001"},
+		"one IPv6, other family":    {"specific-v6", "10.1.0.101", "10.1.0.101:18001"},
+		"every IPv6, a v6 by --ip":  {"every-v6", "2001:db8::1", "[2001:db8::1]:18012"},
+		"every IPv6, a v4 by --ip":  {"every-v6", "10.1.0.101", "10.1.0.101:18012"},
+
+		// As recorded, Docker names them in this order: [::1]:18003,
+		// 127.0.0.2:18002, 127.0.0.1:32768.
+		"several":                      {"several", "", "127.0.0.2:18002"},
+		"several, one of them by --ip": {"several", "127.0.0.1", "127.0.0.1:32768"},
+		"several, the v6 by --ip":      {"several", "::1", "[::1]:18003"},
+		"several, another v6 by --ip":  {"several", "2001:db8::1", "[2001:db8::1]:18003"},
+		"several, another v4 by --ip":  {"several", "10.1.0.101", "10.1.0.101:18002"},
+
+		"host networking, v4": {"host-network", "10.1.0.101", "10.1.0.101:8000"},
+		"host networking, v6": {"host-network", "2001:db8::1", "[2001:db8::1]:8000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := inspected(t, tt.recorded)
+			got, err := address(c, 8000, addr(tt.ip))
+			if err != nil || got.String() != tt.want {
+				t.Errorf("address %v, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// A mistake that waiting doesn't mend, with what does.
+func TestAddressMisconfigured(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		recorded string
+		ip       string
+		want     []string
+	}{
+		"every IP, and no --ip":      {"both", "", []string{"--ip", "0.0.0.0:32797 and [::]:32796", "docker run -p 10.1.0.101::8000"}},
+		"every IPv6, and no --ip":    {"every-v6", "", []string{"--ip", "[::]:18012"}},
+		"older engine, and no --ip":  {"old-engine", "", []string{"--ip", "0.0.0.0:49153"}},
+		"host network, and no --ip":  {"host-network", "", []string{"--ip", "--network host"}},
+		"another port is published":  {"other-ports", "10.1.0.101", []string{"port 8000", "9000/tcp on 0.0.0.0:18004", "9001/udp on 127.0.0.1:18005", "docker run -p 8000", "--port"}},
+		"no port is published":       {"nothing", "10.1.0.101", []string{"port 8000", "no port of it is", "docker run -p 8000"}},
+		"no network, although asked": {"no-network", "10.1.0.101", []string{"port 8000", "no port of it is"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := inspected(t, tt.recorded)
+			got, err := address(c, 8000, addr(tt.ip))
+			if got.IsValid() {
+				t.Errorf("address %v, want none", got)
+			}
+			mustSay(t, err, true, tt.want...)
+		})
+	}
+}
+
+// The app's port is TCP, whatever UDP port has the same number.
+func TestAddressIsTCP(t *testing.T) {
+	t.Parallel()
+	c, _ := inspected(t, "other-ports")
+	_, err := address(c, 9001, addr("10.1.0.101"))
+	mustSay(t, err, true, "port 9001", "9001/udp on 127.0.0.1:18005")
+}
+
+// Docker completes its answer a moment after the start, so it is asked again.
+func TestAddressNotYet(t *testing.T) {
+	t.Parallel()
+	for name, recorded := range map[string]string{
+		"-p":             "starting",
+		"-p, Ports null": "starting-null",
+		"-P":             "starting-all",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := inspected(t, recorded)
+			_, err := address(c, 8000, addr("10.1.0.101"))
+			mustSay(t, err, false, "port 8000", "yet")
+			// What was not asked for will not come.
+			_, err = address(c, 8001, addr("10.1.0.101"))
+			mustSay(t, err, true, "port 8001")
+		})
+	}
+}
+
+// An answer that makes no sense is never a reason to end.
+func TestAddressNonsense(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		binding nat.PortBinding
+		want    string
+	}{
+		"no port yet":      {nat.PortBinding{HostIP: "0.0.0.0"}, `host port ""`},
+		"port 0":           {nat.PortBinding{HostIP: "0.0.0.0", HostPort: "0"}, `host port "0"`},
+		"port above 65535": {nat.PortBinding{HostIP: "0.0.0.0", HostPort: "65536"}, `host port "65536"`},
+		"port range":       {nat.PortBinding{HostIP: "0.0.0.0", HostPort: "8000-8010"}, `host port "8000-8010"`},
+		"no IP":            {nat.PortBinding{HostIP: "app-host", HostPort: "8000"}, `host IP "app-host"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := inspected(t, "both")
+			c.NetworkSettings.Ports["8000/tcp"] = []nat.PortBinding{tt.binding}
+			_, err := address(c, 8000, addr("10.1.0.101"))
+			mustSay(t, err, false, tt.want)
+		})
+	}
+}

@@ -1,0 +1,173 @@
+package docker
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+const (
+	unknownID = "0000000000000000000000000000000000000000000000000000000000000000"
+	aliasID   = "0123456789ab" // what somebody may call a container, or a host
+)
+
+// The first candidate may be one that Docker doesn't know, such as one of another
+// Docker's.
+func TestLocateTriesTheNextCandidate(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	id := e.add("specific", "app")
+	l := locator(t, Config{Host: e.onSocket()}, procWith(unknownID, id), "app-1")
+	mustLocate(t, l, "127.0.0.1:18000")
+	e.mustHaveBeenAsked(unknownID, id)
+}
+
+// Whatever else goes wrong with a candidate says nothing about the next one.
+func TestLocateStopsAtAFault(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	id := e.add("specific", "app")
+	e.from(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusInternalServerError, "driver failed")
+	})
+	l := locator(t, Config{Host: e.onSocket()}, procWith(unknownID, id), "app-1")
+	_, err := l.Locate(t.Context())
+	mustSay(t, err, false, "inspect container", "driver failed")
+	e.mustHaveBeenAsked(unknownID)
+	e.from(nil)
+	mustLocate(t, l, "127.0.0.1:18000")
+}
+
+// A hostname of 12 hex digits that is not the container's id was set by hand. The
+// container that happens to have it as its name is somebody else's.
+func TestLocateByHostname(t *testing.T) {
+	t.Parallel()
+	t.Run("its id", func(t *testing.T) {
+		t.Parallel()
+		e := newEngine(t)
+		id := e.add("specific", "app")
+		e.add("specific", id[:12]) // Docker takes a short id for the id
+		l := locator(t, Config{Host: e.onSocket()}, fstest.MapFS{}, id[:12])
+		mustLocate(t, l, "127.0.0.1:18000")
+	})
+	t.Run("another one's name", func(t *testing.T) {
+		t.Parallel()
+		e := newEngine(t)
+		e.add("specific", aliasID)
+		l := locator(t, Config{Host: e.onSocket()}, fstest.MapFS{}, aliasID)
+		_, err := l.Locate(t.Context())
+		mustSay(t, err, true, aliasID, "--container", "--host-port")
+		e.mustHaveBeenAsked(aliasID)
+	})
+	t.Run("in the middle of another one's id", func(t *testing.T) {
+		t.Parallel()
+		e := newEngine(t)
+		id := e.add("specific", "app")
+		e.add("specific", id[1:13])
+		l := locator(t, Config{Host: e.onSocket()}, fstest.MapFS{}, id[1:13])
+		_, err := l.Locate(t.Context())
+		mustSay(t, err, true, id[1:13])
+	})
+}
+
+// The ports of a container in another one's network are the other one's. It may be
+// found by its own id, because it was told so.
+func TestLocateInAnotherContainersNetwork(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	e.add("container-network", "sidecar")
+	other := e.add("both", "app")
+	c := Config{Host: e.onSocket(), Container: "sidecar", IP: addr("10.1.0.101")}
+	l := locator(t, c, fstest.MapFS{}, "app-1")
+	mustLocate(t, l, "10.1.0.101:32797")
+	e.mustHaveBeenAsked("sidecar", other)
+
+	e.remove(other) // it may be starting again, under the same id
+	_, err := l.Locate(t.Context())
+	mustSay(t, err, false, "network", other)
+}
+
+func TestLocateByContainer(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	id := e.add("specific", "app")
+	host := e.onSocket()
+	for _, name := range []string{id, "app"} {
+		// What the container's own files say doesn't count then.
+		mustLocate(t, locator(t, Config{Host: host, Container: name}, procWith(unknownID), aliasID), "127.0.0.1:18000")
+	}
+	l := locator(t, Config{Host: host, Container: "web"}, procWith(id), "app-1")
+	_, err := l.Locate(t.Context())
+	mustSay(t, err, true, `--container "web"`, host)
+	e.mustHaveBeenAsked(id, "app", "web")
+}
+
+// Nobody could say which container it is by waiting longer.
+func TestLocateOutsideOfAContainer(t *testing.T) {
+	t.Parallel()
+	t.Run("no candidate", func(t *testing.T) {
+		t.Parallel()
+		e := newEngine(t)
+		e.add("specific", "app")
+		_, err := locator(t, Config{Host: e.onSocket()}, procOf(t, "no-container"), "app-host").Locate(t.Context())
+		mustSay(t, err, true, "--container", "--host-port", "--ip")
+		e.mustHaveBeenAsked()
+	})
+	t.Run("another Docker's", func(t *testing.T) {
+		t.Parallel()
+		e := newEngine(t)
+		host := e.onSocket()
+		_, err := locator(t, Config{Host: host}, procOf(t, "container-network"), "d9049dec8c1e").Locate(t.Context())
+		mustSay(t, err, true, otherID[:12]+", "+sidecarID[:12], host, "--container", "--host-port")
+		e.mustHaveBeenAsked(otherID, sidecarID, otherID[:12])
+	})
+}
+
+// The mistakes of the container that Docker told about come through.
+func TestLocateMisconfigured(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	for _, recorded := range []string{"both", "host-network", "nothing"} {
+		e.add(recorded, recorded)
+	}
+	host := e.onSocket()
+	for recorded, want := range map[string]string{"both": "--ip is required", "host-network": "--ip is required", "nothing": "docker run -p 8000"} {
+		_, err := locator(t, Config{Host: host, Container: recorded}, fstest.MapFS{}, "app-1").Locate(t.Context())
+		mustSay(t, err, true, want)
+	}
+}
+
+// A Locator is asked again, and finds what is true then.
+func TestLocateAgain(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	id := e.add("both", "app")
+	_, ready := inspected(t, "both")
+	starting := strings.Replace(string(ready), `"Ports": {`, `"Ports": null, "Later": {`, 1)
+	e.from(func(w http.ResponseWriter, _ *http.Request) { say(w, starting) })
+	l := locator(t, Config{Host: e.onSocket(), IP: addr("10.1.0.101")}, procWith(id), "app-1")
+	_, err := l.Locate(t.Context())
+	mustSay(t, err, false, "port 8000", "yet")
+	e.from(nil)
+	mustLocate(t, l, "10.1.0.101:32797")
+}
+
+// Every engine gets its words in an API version that it knows: of 20.10, of 29,
+// and of one that is newer than this program.
+func TestNegotiation(t *testing.T) {
+	t.Parallel()
+	for _, api := range []struct{ min, max int }{{12, 41}, {44, 52}, {24, 43}, {44, 99}} {
+		t.Run(fmt.Sprintf("1.%d to 1.%d", api.min, api.max), func(t *testing.T) {
+			t.Parallel()
+			e := newEngine(t) // which fails the test on another version
+			e.min, e.max = api.min, api.max
+			id := e.add("specific", "app")
+			l := locator(t, Config{Host: e.onSocket()}, procWith(id), "app-1")
+			mustLocate(t, l, "127.0.0.1:18000")
+			mustLocate(t, l, "127.0.0.1:18000")
+			e.mustHaveBeenAsked(id, id)
+		})
+	}
+}
