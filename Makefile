@@ -69,8 +69,8 @@ demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running
 	@cd e2e && go run ./demo -image $(IMAGE) -binaries $(DIST) $(if $(KEEP),-keep)
 
 .PHONY: bench
-bench: ## measure; not there yet
-	@echo "there is no benchmark yet"
+bench: image ## measure how fast the key follows the app, and what it costs; N=5 rounds
+	@cd e2e && go run ./bench -image $(IMAGE) -version "$(VERSION) ($(COMMIT))" -n $(or $(N),5)
 
 .PHONY: clean
 clean: ## remove what the other targets made here

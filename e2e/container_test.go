@@ -10,6 +10,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/e2e/testbed"
 )
 
 // get asks the app at address, from outside its container.
@@ -128,7 +130,7 @@ func TestP2StopDeregistersBeforeTheAppStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone := wantGone(t, keys, key, start, time.Second)
-	logs, err := c.Do("logs", "-t")
+	logs, err := c.Logs()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,20 +146,13 @@ func TestP2StopDeregistersBeforeTheAppStops(t *testing.T) {
 	}
 }
 
-// loggedAt returns when the container logged the line with these words.
 func loggedAt(t *testing.T, logs, words string) time.Time {
 	t.Helper()
-	for line := range strings.Lines(logs) {
-		if stamp, rest, ok := strings.Cut(line, " "); ok && strings.Contains(rest, words) {
-			at, err := time.Parse(time.RFC3339Nano, stamp)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return at
-		}
+	at, err := testbed.LoggedAt(logs, words)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("nobody logged %q", words)
-	return time.Time{}
+	return at
 }
 
 // P8: a container that is killed can't deregister; its key lapses in time.

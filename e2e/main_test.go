@@ -91,7 +91,7 @@ func keep(t *testing.T) func(*testbed.Container, error) *testbed.Container {
 		}
 		t.Cleanup(func() {
 			if t.Failed() {
-				logs, _ := c.Do("logs", "-t")
+				logs, _ := c.Logs()
 				t.Logf("the container %.12s logged\n%s", c.ID, logs)
 			}
 			if err := c.Remove(); err != nil {

@@ -104,6 +104,19 @@ func (c *Container) Do(verb string, args ...string) (string, error) {
 	return docker(append(append([]string{verb}, args...), c.ID)...)
 }
 
+// Logs returns what the container has logged, each line with its time.
+func (c *Container) Logs() (string, error) { return docker("logs", "-t", c.ID) }
+
+// LoggedAt returns when the first line of logs with these words was logged.
+func LoggedAt(logs, words string) (time.Time, error) {
+	for line := range strings.Lines(logs) {
+		if stamp, rest, ok := strings.Cut(line, " "); ok && strings.Contains(rest, words) {
+			return time.Parse(time.RFC3339Nano, stamp)
+		}
+	}
+	return time.Time{}, fmt.Errorf("nobody logged %q", words)
+}
+
 // Remove ends the container, whatever its state.
 func (c *Container) Remove() error {
 	_, err := docker("rm", "-f", "-v", c.ID)
