@@ -32,11 +32,7 @@ func get(t *testing.T, address string) (string, error) {
 func TestRegistersWhereTheAppIsReachable(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	start := time.Now()
-	keys := follow(t)
-	c := runApp(t)
-	key := keyOf(t, c)
-	wantPut(t, keys, key, start, 30*time.Second)
+	c, keys, key := registered(t)
 
 	found, _ := keys.Get(key)
 	if found.Record != "running" {
@@ -95,11 +91,7 @@ func TestP1NoKeyWhileTheAppIsDown(t *testing.T) {
 func TestP1HungApp(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	start := time.Now()
-	keys := follow(t)
-	c := runApp(t)
-	key := keyOf(t, c)
-	wantPut(t, keys, key, start, 30*time.Second)
+	c, keys, key := registered(t)
 
 	hang := time.Now()
 	if err := c.Signal("STOP", "node"); err != nil {
@@ -120,16 +112,12 @@ func TestP1HungApp(t *testing.T) {
 func TestP2StopDeregistersBeforeTheAppStops(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	start := time.Now()
-	keys := follow(t)
-	c := runApp(t)
-	key := keyOf(t, c)
-	wantPut(t, keys, key, start, 30*time.Second)
+	c, keys, key := registered(t)
 
 	if _, err := c.Do("stop"); err != nil {
 		t.Fatal(err)
 	}
-	gone := wantGone(t, keys, key, start, time.Second)
+	gone := wantGone(t, keys, key, time.Time{}, time.Second)
 	logs, err := c.Logs()
 	if err != nil {
 		t.Fatal(err)
@@ -159,17 +147,13 @@ func loggedAt(t *testing.T, logs, words string) time.Time {
 func TestP8KilledContainer(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	start := time.Now()
-	keys := follow(t)
-	c := runApp(t)
-	key := keyOf(t, c)
-	wantPut(t, keys, key, start, 30*time.Second)
+	c, keys, key := registered(t)
 
 	if _, err := c.Do("kill"); err != nil {
 		t.Fatal(err)
 	}
 	killed := time.Now()
-	gone := wantGone(t, keys, key, start, 30*time.Second)
+	gone := wantGone(t, keys, key, time.Time{}, 30*time.Second)
 	if took := gone.At.Sub(killed); took > 21500*time.Millisecond {
 		t.Errorf("kill to key gone: %s, want TTL + 1.5s at most", took)
 	}
@@ -180,11 +164,7 @@ func TestP8KilledContainer(t *testing.T) {
 func TestRestartOnANewHostPort(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	start := time.Now()
-	keys := follow(t)
-	c := runApp(t)
-	before := keyOf(t, c)
-	wantPut(t, keys, before, start, 30*time.Second)
+	c, keys, before := registered(t)
 
 	if _, err := c.Do("restart"); err != nil {
 		t.Fatal(err)
@@ -193,7 +173,7 @@ func TestRestartOnANewHostPort(t *testing.T) {
 	if after == before {
 		t.Skipf("the engine gave the same port again: %s", after)
 	}
-	gone := wantGone(t, keys, before, start, time.Second)
+	gone := wantGone(t, keys, before, time.Time{}, time.Second)
 	wantPut(t, keys, after, gone.At, 30*time.Second)
 	if _, there := keys.Get(before); there {
 		t.Errorf("the old key, %s, is there again", before)
@@ -204,15 +184,11 @@ func TestRestartOnANewHostPort(t *testing.T) {
 func TestP4DeletedKeyComesBack(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	start := time.Now()
-	keys := follow(t)
-	c := runApp(t)
-	key := keyOf(t, c)
-	wantPut(t, keys, key, start, 30*time.Second)
+	_, keys, key := registered(t)
 	if _, err := etcd.Client.Delete(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-	gone := wantGone(t, keys, key, start, time.Second)
+	gone := wantGone(t, keys, key, time.Time{}, time.Second)
 	back := wantPut(t, keys, key, gone.At, 5*time.Second)
 	if took := back.At.Sub(gone.At); took > time.Second {
 		t.Errorf("deleted to back: %s, want a second at most", took)
@@ -228,11 +204,7 @@ func TestP4DeletedKeyComesBack(t *testing.T) {
 func TestP3KilledDockregTakesItsKeyOver(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	start := time.Now()
-	keys := follow(t)
-	c := runApp(t)
-	key := keyOf(t, c)
-	wantPut(t, keys, key, start, 30*time.Second)
+	c, keys, key := registered(t)
 	before, _ := keys.Get(key)
 
 	killed := time.Now()

@@ -82,6 +82,17 @@ func runApp(t *testing.T, args ...string) *testbed.Container {
 	return keep(t)(docker.RunApp(image, etcd.URL, args...))
 }
 
+// registered runs a container with the sample app, and waits for its key.
+func registered(t *testing.T) (c *testbed.Container, keys *testbed.Keys, key string) {
+	t.Helper()
+	start := time.Now()
+	keys = follow(t)
+	c = runApp(t)
+	key = keyOf(t, c)
+	wantPut(t, keys, key, start, 30*time.Second)
+	return c, keys, key
+}
+
 // keep sees to it that a container ends with the test.
 func keep(t *testing.T) func(*testbed.Container, error) *testbed.Container {
 	return func(c *testbed.Container, err error) *testbed.Container {
