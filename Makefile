@@ -8,7 +8,7 @@ DIST    := $(CURDIR)/dist
 
 # Static, stripped, and the same from the same source: no paths, no build id, no
 # time of day.
-BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+BUILD := CGO_ENABLED=0 go build -buildvcs=false \
 	-ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
 
 .PHONY: help
@@ -20,10 +20,6 @@ build: ## build dist/dockreg-linux-amd64 and -arm64
 	@echo "building dockreg $(VERSION) for amd64 and arm64 ..."
 	@GOOS=linux GOARCH=amd64 $(BUILD) -o $(DIST)/dockreg-linux-amd64 .
 	@GOOS=linux GOARCH=arm64 $(BUILD) -o $(DIST)/dockreg-linux-arm64 .
-
-.PHONY: version
-version: ## print what the binaries will say they are
-	@echo VERSION=$(VERSION) COMMIT=$(COMMIT)
 
 .PHONY: test
 test: lint unit e2e ## run every check and test
