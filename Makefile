@@ -8,7 +8,7 @@ DIST    := $(CURDIR)/dist
 
 # Static, stripped, and the same from the same source: no paths, no build id, no
 # time of day.
-BUILD := CGO_ENABLED=0 go build -buildvcs=false \
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 	-ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
 
 .PHONY: help
