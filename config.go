@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
-	"time"
 
 	"dockreg/etcdreg"
 	"dockreg/probe"
@@ -85,9 +84,9 @@ func parse(s source, wrong *mistakes) (*config, error) {
 	check := p.value("check")
 	var err error
 	if conf.check, err = probe.Parse(check.text, int(port), agent); err != nil {
-		// What follows may be a password, or a token.
-		if i := strings.IndexAny(check.text, " ?"); i >= 0 {
-			check.text = check.text[:i] + "…"
+		// What follows the kind may be a password, or a token.
+		if i := strings.IndexAny(check.text, ": \t\n?"); i >= 0 && i < len(check.text)-1 {
+			check.text = check.text[:i+1] + "…"
 		}
 		wrong.blame(check, "%s", err)
 	}
@@ -120,19 +119,8 @@ func (p parser) times(c sidekick.Config) {
 	if c.Timeout > c.Interval {
 		p.wrong.blame(timeout, "longer than the interval, %s; give at most that", interval.text)
 	}
-	if least := c.Interval + c.Timeout; !p.wrong.named["ttl"] && c.TTL <= least {
-		p.wrong.blame(ttl, "too short for the key to last from one renewal to the next; give more than interval + timeout, %s", brief(least))
+	// Not compared with their sum, which may be more than a duration holds.
+	if !p.wrong.named["ttl"] && c.TTL-c.Interval <= c.Timeout {
+		p.wrong.blame(ttl, "too short for the key to last from one renewal to the next; give more than interval + timeout, %s + %s", interval.text, timeout.text)
 	}
-}
-
-// brief writes 8s, and not 8.0s or 1m0s.
-func brief(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

@@ -103,28 +103,31 @@ func tidy(args []string, wrong *mistakes) []string {
 	}
 	rest := args[:1:1]
 	given := map[string]bool{}
+	last := "" // the flag before
 	for i := 1; i < len(args); i++ {
 		arg := args[i]
 		next, hasNext := "", i+1 < len(args)
 		if hasNext {
 			next = args[i+1]
 		}
-		name, _, inline := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		name, _, inline := strings.Cut(flagName(arg), "=")
 		s, known := find(name)
-		switch {
-		case !strings.HasPrefix(arg, "-") || name == "":
-			wrong.add("", "%q: a stray argument; every setting is a flag that starts with --", arg)
-			continue
-		case slices.Contains([]string{"help", "h", "version", "v"}, name):
+		if slices.Contains([]string{"help", "h", "version", "v"}, name) && !inline {
 			return []string{args[0], arg}
+		}
+		switch {
+		case name == "" && last == "check":
+			wrong.add("", "--check: a stray argument behind it; quote the whole of the check") // it may be a password
+			continue
+		case name == "":
+			wrong.add("", "%q: a stray argument; every setting is a flag that starts with --", redact(arg))
+			continue
 		case !known:
 			wrong.add("", "--%s: no such flag; %s", name, suggestion(name))
 			if !inline && hasNext && !strings.HasPrefix(next, "-") {
 				i++ // its value, most likely
 			}
 			continue
-		case given[name] && name != "etcd":
-			wrong.add(name, "--%s: given twice; give it once", name)
 		case !inline && s.placeholder == "":
 			arg += "=true"
 		case !inline && (!hasNext || isFlag(next)):
@@ -134,18 +137,33 @@ func tidy(args []string, wrong *mistakes) []string {
 			arg += "=" + next
 			i++
 		}
+		last = name
+		if given[name] && name != "etcd" {
+			wrong.add(name, "--%s: given twice; give it once", name)
+			continue
+		}
 		given[name] = true
 		rest = append(rest, arg)
 	}
 	return rest
 }
 
+// flagName returns what stands behind the one or two dashes of a flag, or "".
+func flagName(arg string) string {
+	name, ok := strings.CutPrefix(arg, "-")
+	name = strings.TrimPrefix(name, "-")
+	if !ok || strings.HasPrefix(name, "-") {
+		return ""
+	}
+	return name
+}
+
 // isFlag says whether arg is one of the flags, rather than a value that happens to
 // start with a dash.
 func isFlag(arg string) bool {
-	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+	name, _, _ := strings.Cut(flagName(arg), "=")
 	_, known := find(name)
-	return known && strings.HasPrefix(arg, "-")
+	return known
 }
 
 func suggestion(name string) string {

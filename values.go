@@ -35,8 +35,8 @@ func (p parser) port(name string) uint16 {
 	if !v.given {
 		return 0
 	}
-	n, err := strconv.Atoi(v.text)
-	if err != nil || n < 1 || n > 65535 {
+	n, err := strconv.ParseUint(v.text, 10, 16)
+	if err != nil || n == 0 {
 		p.wrong.blame(v, "not a port; give a number from 1 to 65535")
 		return 0
 	}
@@ -59,9 +59,9 @@ func (p parser) ip() netip.Addr {
 		p.wrong.blame(v, "an IP in brackets; %s", mend)
 	case err != nil:
 		p.wrong.blame(v, "not an IP address; %s", mend)
-	case ip.IsUnspecified():
+	case ip.Unmap().IsUnspecified():
 		p.wrong.blame(v, "stands for every IP, and nobody can dial it; %s", mend)
-	case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	case ip.Unmap().IsMulticast() || ip.Unmap() == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		p.wrong.blame(v, "an IP of many hosts, not of one; %s", mend)
 	case ip.Zone() != "":
 		p.wrong.blame(v, "has a zone, which means nothing on other hosts; %s", mend)
@@ -89,23 +89,24 @@ func (p parser) key() string {
 	return v.text
 }
 
+// digits is a number that lacks its unit.
+var digits = regexp.MustCompile(`^[0-9]+$`)
+
 // duration reads a time that must be above 0: but the drain, which may be 0.
 func (p parser) duration(name string) time.Duration {
 	v := p.value(name)
 	d, err := time.ParseDuration(v.text)
 	switch {
+	case digits.MatchString(v.text) && v.text != "0":
+		p.wrong.blame(v, "no unit; give a time such as %ss", v.text)
 	case err != nil:
-		if _, err := strconv.ParseFloat(v.text, 64); err == nil {
-			p.wrong.blame(v, "no unit; give a time such as %ss", v.text)
-			return 0
-		}
 		p.wrong.blame(v, "not a time; give one such as 500ms, 5s or 1m30s")
 	case d < 0:
 		p.wrong.blame(v, "negative; give a time such as %s", v.fallback)
 	case d == 0 && name != "drain":
 		p.wrong.blame(v, "too short; give a time above 0, such as %s", v.fallback)
 	case name == "ttl" && d%time.Second != 0:
-		p.wrong.blame(v, "etcd counts whole seconds; give %s or %s", brief(d.Truncate(time.Second)), brief(d.Truncate(time.Second)+time.Second))
+		p.wrong.blame(v, "etcd counts whole seconds; give %s", d.Truncate(time.Second)+time.Second)
 	}
 	return d
 }
@@ -171,7 +172,7 @@ func (p parser) docker() string {
 	}
 	switch scheme {
 	case "tcp":
-		if host, port, err := net.SplitHostPort(rest); err != nil || host == "" || !isPort(port) {
+		if host, port, err := net.SplitHostPort(rest); err != nil || host == "" || strings.Contains(host, "@") || !isPort(port) {
 			p.wrong.add(v.name, "%s %q: no host and port after tcp://; %s", v.label, redact(v.text), mend)
 		}
 	case "unix":
@@ -189,7 +190,7 @@ func (p parser) docker() string {
 			p.wrong.blame(v, "a file, not a socket; give the path of Docker's socket")
 		}
 	default:
-		p.wrong.add(v.name, "%s %q: can't talk to Docker by %s://; %s", v.label, redact(v.text), scheme, mend)
+		p.wrong.add(v.name, "%s %q: can't talk to Docker by %s://; %s", v.label, redact(v.text), redact(scheme), mend)
 	}
 	return scheme + "://" + rest
 }
@@ -214,13 +215,19 @@ func (p parser) endpoints() etcdURLs {
 	if !v.given {
 		return found
 	}
-	const mend = "give http://host:port, https://host:port or host:port, such as http://10.1.0.101:2379"
+	mend := "give http://host:port, https://host:port or host:port, such as http://10.1.0.101:2379"
+	secret := strings.Contains(v.text, "@")
+	if secret {
+		mend += "; in a password write a comma as %2C, an @ as %40 and a / as %2F"
+	}
 	schemes := map[string]bool{}
 	users := map[string]*url.Userinfo{}
 	for text := range strings.SplitSeq(v.text, ",") {
 		text = strings.TrimSpace(text)
 		one := v
-		one.text = redact(text)
+		if one.text = redact(text); secret && one.text == text {
+			one.text = "…" // it may be half of a password with a comma in it
+		}
 		if text == "" {
 			p.wrong.blame(one, "an empty address in the list; %s", mend)
 			continue
@@ -240,7 +247,7 @@ func (p parser) endpoints() etcdURLs {
 		case u.Hostname() == "" || !isPort(u.Port()):
 			p.wrong.blame(one, "no host, or no port from 1 to 65535; %s", mend)
 			continue
-		case strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		case strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 			p.wrong.blame(one, "more than a host and a port; %s", mend)
 			continue
 		}
@@ -269,8 +276,8 @@ func (p parser) endpoints() etcdURLs {
 }
 
 func isPort(s string) bool {
-	n, err := strconv.Atoi(s)
-	return err == nil && n >= 1 && n <= 65535
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // redact hides what stands before an @ in an address, whatever else is wrong

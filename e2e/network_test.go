@@ -105,7 +105,7 @@ func TestP9MistakesThatDockerKnowsOf(t *testing.T) {
 		"published on every IP, and no --ip": {[]string{"-p", "8000"}, nil, []string{"--ip is required", "0.0.0.0:"}},
 		"host's network, and no --ip":        {[]string{"--network", "host"}, nil, []string{"--ip is required"}},
 		"not published":                      {[]string{"-p", "9000"}, []string{"--ip", "10.1.0.101"}, []string{"port 8000", "not published", "9000/tcp on 0.0.0.0:", "docker run -p 8000"}},
-		"no network":                         {[]string{"--network", "none", "-p", "8000"}, []string{"--ip", "10.1.0.101"}, []string{"not published"}},
+		"no network":                         {[]string{"--network", "none", "-p", "8000"}, []string{"--ip", "10.1.0.101"}, []string{"no network"}},
 		"no such container":                  {[]string{"-p", "8000"}, []string{"--ip", "10.1.0.101", "--container", "nobody-has-this-name"}, []string{"--container", "nobody-has-this-name"}},
 	}
 	for name, test := range tests {

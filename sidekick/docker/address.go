@@ -3,6 +3,7 @@ package docker
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -40,6 +41,9 @@ func address(c container.InspectResponse, port int, ip netip.Addr) (netip.AddrPo
 		}
 		return netip.AddrPortFrom(ip, uint16(port)), nil
 	}
+	if mode.IsNone() {
+		return netip.AddrPort{}, misconfigured("container %.12s has no network (--network none), so port %d is not published; start it in one, with: docker run -p %d …", c.ID, port, port)
+	}
 
 	wanted := nat.Port(fmt.Sprintf("%d/tcp", port))
 	bindings, err := parse(c.NetworkSettings.Ports[wanted])
@@ -59,9 +63,6 @@ func address(c container.InspectResponse, port int, ip netip.Addr) (netip.AddrPo
 // asked says whether the container was started with wanted to be published, so
 // that Docker will publish it.
 func asked(c container.InspectResponse, wanted nat.Port) bool {
-	if c.HostConfig.NetworkMode.IsNone() {
-		return false
-	}
 	if _, ok := c.HostConfig.PortBindings[wanted]; ok {
 		return true
 	}
@@ -88,7 +89,7 @@ func parse(bindings []nat.PortBinding) ([]netip.AddrPort, error) {
 }
 
 // choose takes, with ip given, the binding on that very IP, else one of its
-// family, else the first IPv4 one; without ip, the first one on a specific IP,
+// family, every IP before another one, else the first IPv4 one; without ip, the first one on a specific IP,
 // IPv4 first.
 func choose(bindings []netip.AddrPort, port int, ip netip.Addr) (netip.AddrPort, error) {
 	slices.SortStableFunc(bindings, func(a, b netip.AddrPort) int {
@@ -105,6 +106,7 @@ func choose(bindings []netip.AddrPort, port int, ip netip.Addr) (netip.AddrPort,
 	}
 	for _, fits := range []func(netip.Addr) bool{
 		func(a netip.Addr) bool { return a == ip },
+		func(a netip.Addr) bool { return a.Is4() == ip.Is4() && a.IsUnspecified() },
 		func(a netip.Addr) bool { return a.Is4() == ip.Is4() },
 	} {
 		if i := slices.IndexFunc(bindings, func(b netip.AddrPort) bool { return fits(b.Addr()) }); i >= 0 {
@@ -128,7 +130,7 @@ func published(ports nat.PortMap) string {
 	var list []string
 	for port, bindings := range ports {
 		for _, b := range bindings {
-			list = append(list, fmt.Sprintf("%s on %s:%s", port, cmp.Or(b.HostIP, "0.0.0.0"), b.HostPort))
+			list = append(list, fmt.Sprintf("%s on %s", port, net.JoinHostPort(cmp.Or(b.HostIP, "0.0.0.0"), b.HostPort)))
 		}
 	}
 	if len(list) == 0 {

@@ -87,6 +87,7 @@ func TestAddress(t *testing.T) {
 		// 127.0.0.2:18002, 127.0.0.1:32768.
 		"several":                      {"several", "", "127.0.0.2:18002"},
 		"several, one of them by --ip": {"several", "127.0.0.1", "127.0.0.1:32768"},
+		"every IP before another one":  {"every-and-loopback", "10.1.0.101", "10.1.0.101:18010"},
 		"several, the v6 by --ip":      {"several", "::1", "[::1]:18003"},
 		"several, another v6 by --ip":  {"several", "2001:db8::1", "[2001:db8::1]:18003"},
 		"several, another v4 by --ip":  {"several", "10.1.0.101", "10.1.0.101:18002"},
@@ -119,7 +120,7 @@ func TestAddressMisconfigured(t *testing.T) {
 		"host network, and no --ip":  {"host-network", "", []string{"--ip", "--network host"}},
 		"another port is published":  {"other-ports", "10.1.0.101", []string{"port 8000", "9000/tcp on 0.0.0.0:18004", "9001/udp on 127.0.0.1:18005", "docker run -p 8000", "--port"}},
 		"no port is published":       {"nothing", "10.1.0.101", []string{"port 8000", "no port of it is", "docker run -p 8000"}},
-		"no network, although asked": {"no-network", "10.1.0.101", []string{"port 8000", "no port of it is"}},
+		"no network, although asked": {"no-network", "10.1.0.101", []string{"port 8000", "--network none"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -51,12 +51,11 @@ func New(c Config) (*Locator, error) {
 		client.WithAPIVersionNegotiation(), // engines 20.10 (API 1.41) to 29 (1.44 at least)
 	}
 	if strings.HasPrefix(c.Host, "tcp://") {
-		// First, because it replaces the transport that WithHost configures.
 		opts = append([]client.Opt{client.WithTLSClientConfigFromEnv()}, opts...)
 	}
 	docker, err := client.NewClientWithOpts(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("docker client: %w", err)
+		return nil, misconfigured("docker at %s: %v", c.Host, err) // DOCKER_CERT_PATH, most likely
 	}
 	name, err := os.Hostname()
 	if err != nil {
@@ -140,10 +139,12 @@ func (l *Locator) explain(err error) error {
 	switch {
 	case errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("docker at %s: permission denied; run dockreg as root or in the group that owns the socket", l.Host)
+	case client.IsErrConnectionFailed(err) && strings.HasPrefix(l.Host, "tcp://"):
+		return fmt.Errorf("docker at %s does not answer", l.Host)
 	case client.IsErrConnectionFailed(err):
 		return fmt.Errorf("docker at %s does not answer; in a container, mount its socket: docker run -v /var/run/docker.sock:/var/run/docker.sock …", l.Host)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("docker at %s did not answer within %s", l.Host, askTimeout)
+		return fmt.Errorf("docker at %s did not answer in time", l.Host)
 	}
 	return fmt.Errorf("inspect container: %w", err)
 }

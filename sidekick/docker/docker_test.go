@@ -112,7 +112,7 @@ func TestLocateOutsideOfAContainer(t *testing.T) {
 		e := newEngine(t)
 		e.add("specific", "app")
 		_, err := locator(t, Config{Host: e.onSocket()}, procOf(t, "no-container"), "app-host").Locate(t.Context())
-		mustSay(t, err, true, "--container", "--host-port", "--ip")
+		mustSay(t, err, true, "or it is none", "--container", "--host-port", "--ip")
 		e.mustHaveBeenAsked()
 	})
 	t.Run("another Docker's", func(t *testing.T) {
