@@ -57,7 +57,7 @@ tools:
 image: ## build the image with supervisord, the sample app and dockreg
 	@e2e/images/base.sh
 	@echo "building the image $(IMAGE) ..."
-	@docker build --quiet --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
+	@docker build --quiet --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) . >/dev/null
 
 .PHONY: demo
 demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running

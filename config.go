@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"time"
 
 	"dockreg/etcdreg"
 	"dockreg/probe"
@@ -119,8 +120,13 @@ func (p parser) times(c sidekick.Config) {
 	if c.Timeout > c.Interval {
 		p.wrong.blame(timeout, "longer than the interval, %s; give at most that", interval.text)
 	}
-	// Not compared with their sum, which may be more than a duration holds.
-	if !p.wrong.named["ttl"] && c.TTL-c.Interval <= c.Timeout {
-		p.wrong.blame(ttl, "too short for the key to last from one renewal to the next; give more than interval + timeout, %s + %s", interval.text, timeout.text)
+	if p.wrong.named["ttl"] || p.wrong.named["fall"] {
+		return
+	}
+	// Nothing renews between the last pass and the failure that deregisters. The
+	// sum itself may be more than a duration holds.
+	if fits := (c.TTL - c.Timeout - 1) / time.Duration(c.Fall); fits < c.Interval {
+		p.wrong.blame(ttl, "too short for the key to last until the app has failed; give more than %d x the interval + the timeout, %d x %s + %s",
+			c.Fall, c.Fall, interval.text, timeout.text)
 	}
 }

@@ -54,7 +54,7 @@ func mustConfig(t *testing.T, env map[string]string, args ...string) *config {
 func TestConfig(t *testing.T) {
 	agent := "dockreg/" + version
 	few := sidekick.Config{Parent: "service", Value: "running", Interval: 5 * time.Second, Timeout: 3 * time.Second, Rise: 1, Fall: 1, TTL: 20 * time.Second}
-	all := sidekick.Config{Parent: "service/web", Value: "", Interval: time.Minute, Timeout: time.Minute, Rise: 2, Fall: 3, TTL: 121 * time.Second, Drain: 2500 * time.Millisecond}
+	all := sidekick.Config{Parent: "service/web", Value: "", Interval: time.Minute, Timeout: time.Minute, Rise: 2, Fall: 3, TTL: 241 * time.Second, Drain: 2500 * time.Millisecond}
 	for name, tt := range map[string]struct {
 		args string
 		env  map[string]string
@@ -70,10 +70,10 @@ func TestConfig(t *testing.T) {
 		},
 		"all there is": {
 			args: "--port 65535 --ip 2001:db8::1 --host-port 1 --key service/web --value= --etcd https://a:1,https://b:2 --etcd=https://c:3 " +
-				"--ttl 121s --interval 60s --timeout 1m --rise 2 --fall 3 --docker tcp://d:2375 --container web-1 --drain 2.5s --dry-run --log-level debug --log-format json",
+				"--ttl 241s --interval 60s --timeout 1m --rise 2 --fall 3 --docker tcp://d:2375 --container web-1 --drain 2.5s --dry-run --log-level debug --log-format json",
 			want: config{
 				sidekick: all,
-				etcd:     etcdreg.Config{Endpoints: []string{"https://a:1", "https://b:2", "https://c:3"}, TTL: 121 * time.Second},
+				etcd:     etcdreg.Config{Endpoints: []string{"https://a:1", "https://b:2", "https://c:3"}, TTL: 241 * time.Second},
 				docker:   docker.Config{Host: "tcp://d:2375", Container: "web-1", Port: 65535, IP: netip.MustParseAddr("2001:db8::1"), UserAgent: agent},
 				address:  netip.MustParseAddrPort("[2001:db8::1]:1"),
 				dryRun:   true, logLevel: slog.LevelDebug, logJSON: true,
@@ -105,11 +105,11 @@ func TestConfig(t *testing.T) {
 // A dry run shows every setting as it is in force, and where it comes from.
 func TestShown(t *testing.T) {
 	conf := mustConfig(t, map[string]string{"DOCKREG_RISE": "2", "DOCKREG_FALL": "3", "DOCKER_HOST": "tcp://d:2375", "DOCKREG_ETCD": "http://joe:hunter2@a:1,b:2"},
-		"--port", "8000", "--fall", "4", "--check", "exec:check --token hunter2")
+		"--port", "8000", "--fall", "2", "--check", "exec:check --token hunter2")
 	want := map[string]value{
 		"port":   {text: "8000", label: "--port", given: true},
 		"rise":   {text: "2", label: "DOCKREG_RISE", given: true},
-		"fall":   {text: "4", label: "--fall", given: true},
+		"fall":   {text: "2", label: "--fall", given: true},
 		"docker": {text: "tcp://d:2375", label: "DOCKER_HOST", given: true},
 		"etcd":   {text: "http://a:1,http://b:2 as user joe, with a password", label: "DOCKREG_ETCD", given: true},
 		"check":  {text: "exec:check (arguments: 2)", label: "--check", given: true},
@@ -159,15 +159,15 @@ func TestP9OneMistakeIsOneLine(t *testing.T) {
 func TestP9Times(t *testing.T) {
 	for args, want := range map[string][]string{
 		"--ttl 9s":                                  nil,
-		"--ttl 8s":                                  {`--ttl "8s": too short for the key to last from one renewal to the next; give more than interval + timeout, 5s + 3s`},
+		"--ttl 8s":                                  {`--ttl "8s": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 5s + 3s`},
 		"--timeout 5s --ttl 11s":                    nil,
 		"--timeout 5001ms":                          {`--timeout "5001ms": longer than the interval, 5s; give at most that`},
 		"--interval 1s":                             {`--timeout "3s": longer than the interval, 1s`},
-		"--interval 17s":                            {`--ttl "20s": too short for the key to last from one renewal to the next; give more than interval + timeout, 17s + 3s`},
+		"--interval 17s":                            {`--ttl "20s": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 17s + 3s`},
 		"--interval 16999ms":                        nil,
-		"--interval 30m --timeout 30m --ttl 1h":     {`--ttl "1h": too short for the key to last from one renewal to the next; give more than interval + timeout, 30m + 30m`},
-		"--interval 1m --timeout 2m --ttl 2m30s":    {`--timeout "2m": longer than the interval, 1m`, `--ttl "2m30s": too short for the key to last from one renewal to the next; give more than interval + timeout, 1m + 2m`},
-		"--interval 1h --timeout 5s --ttl 3601s":    {`--ttl "3601s": too short for the key to last from one renewal to the next; give more than interval + timeout, 1h + 5s`},
+		"--interval 30m --timeout 30m --ttl 1h":     {`--ttl "1h": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 30m + 30m`},
+		"--interval 1m --timeout 2m --ttl 2m30s":    {`--timeout "2m": longer than the interval, 1m`, `--ttl "2m30s": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 1m + 2m`},
+		"--interval 1h --timeout 5s --ttl 3601s":    {`--ttl "3601s": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 1h + 5s`},
 		"--drain 1h --interval 100ms --timeout 1ms": nil,
 	} {
 		_, lines := configOf(t, nil, append(strings.Fields(args), "--port", "1", "--etcd", "a:1")...)

@@ -41,7 +41,7 @@ var settings = []setting{
 	{"What to register", "value", "TEXT", "running", "the record: what is stored under the key"},
 
 	{"Where to register it", "etcd", "URLS", "", "etcd's members, comma-separated or repeated: http://host:port,\nhttps://host:port or host:port; required"},
-	{"Where to register it", "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, more than interval + timeout"},
+	{"Where to register it", "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, more than fall x interval + timeout"},
 
 	{"When the app passes", "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without a shell"},
 	{"When the app passes", "interval", "TIME", "5s", "from the start of one probe to the start of the next"},
@@ -217,7 +217,9 @@ Environment:
   DOCKREG_ETCD=http://user:password@10.1.0.101:2379
 
 Exit codes:
-  0 asked to stop, and done   2 wrong usage or configuration   1 anything else
+  0 asked to stop, and done, or 2 s spent on an etcd that does not answer
+  2 wrong usage or configuration
+  1 anything else
   An etcd, Docker or app that does not answer is waited for.
 `)
 	return b.String()

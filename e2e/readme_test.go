@@ -24,9 +24,8 @@ var readme = []struct {
 	{first: "make test", elsewhere: true},
 	{first: "docker build"},
 	{first: "etcdctl", shows: `^/service/IP:\d+\nrunning\nHello from [0-9a-f]{12}\n$`},
+	{first: "docker exec hello dockreg --dry-run", shows: `(?s)--port +8000.*key +/service/IP:\d+\n.*app +passes its probe.*dry run`},
 	{first: "docker stop hello", lack: "running"},
-	{first: "docker start hello\ndocker exec hello dockreg --dry-run", shows: `(?s)--port +8000.*key +/service/IP:\d+\n.*app +passes its probe.*dry run`},
-	{first: "docker rm -f hello"},
 	{first: "etcdctl --endpoints $ETCD get --prefix --keys-only"},
 }
 

@@ -165,7 +165,7 @@ func (r *Registry) revoke(ctx context.Context, lease clientv3.LeaseID) error {
 // outcome names the member in an error, and makes the next call go to the next
 // one. An end of ctx, the caller's own, says nothing about the member.
 func (r *Registry) outcome(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil || errors.Is(err, errNewer) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, errNewer) || errors.Is(err, errRaced) {
 		return err
 	}
 	at := r.Endpoints[r.endpoint]

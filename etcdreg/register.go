@@ -15,6 +15,9 @@ import (
 // errNewer is wrapped in what Register returns while it stands by.
 var errNewer = errors.New("a newer instance holds the key; standing by until it is gone")
 
+// errRaced is no fault of etcd's either.
+var errRaced = errors.New("somebody else wrote the key in the same moment")
+
 func (r *Registry) register(ctx context.Context, key, value string) error {
 	c, err := r.dial(ctx)
 	if err != nil {
@@ -36,7 +39,8 @@ func (r *Registry) register(ctx context.Context, key, value string) error {
 	if len(found.Kvs) > 0 {
 		kv = found.Kvs[0]
 	}
-	if r.revision < 0 {
+	if r.revision < 0 || found.Header.Revision < r.revision {
+		// The first look; or another history, of an etcd that lost its data.
 		r.revision = kv.GetModRevision()
 	}
 	if r.newer(kv) {
@@ -65,7 +69,7 @@ func (r *Registry) register(ctx context.Context, key, value string) error {
 			return fmt.Errorf("put key: %w", err)
 		}
 		if !put.Succeeded {
-			return errors.New("put key: somebody else wrote it in the same moment")
+			return errRaced
 		}
 		revision = put.Header.Revision
 	}

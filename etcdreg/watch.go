@@ -12,6 +12,7 @@ import (
 // watch observes the key until something disturbs it.
 type watch struct {
 	cancel context.CancelFunc
+	over   chan struct{} // closed before the key's disturbance is told
 	done   chan struct{} // closed once it has ended
 }
 
@@ -20,7 +21,7 @@ func (w *watch) alive() bool {
 		return false
 	}
 	select {
-	case <-w.done:
+	case <-w.over:
 		return false
 	default:
 		return true
@@ -47,7 +48,7 @@ var errBroke = errors.New("the connection to etcd broke")
 // that disturbs the key, after telling Disturbed.
 func (r *Registry) observe(c *clientv3.Client, key, value string, revision int64) *watch {
 	ctx, cancel := context.WithCancelCause(c.Ctx())
-	w := &watch{cancel: func() { cancel(nil) }, done: make(chan struct{})}
+	w := &watch{cancel: func() { cancel(nil) }, over: make(chan struct{}), done: make(chan struct{})}
 	lease := r.lease
 	connection := make(chan struct{})
 	go func() {
@@ -66,6 +67,7 @@ func (r *Registry) observe(c *clientv3.Client, key, value string, revision int64
 		if ctx.Err() != nil {
 			reason = context.Cause(ctx)
 		}
+		close(w.over)
 		if !errors.Is(reason, context.Canceled) {
 			r.disturbed <- reason // has room: a watch says one thing, and unwatch takes it back
 		}

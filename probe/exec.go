@@ -11,7 +11,7 @@ import (
 )
 
 // execProbe passes if a command exits with 0. It runs without a shell, in a
-// process group of its own that is killed after it, whatever it left running.
+// process group of its own that is killed after it, with all that is left in it.
 // What it prints is dropped: it may hold a secret, and changes from time to time.
 type execProbe struct {
 	words []string

@@ -116,6 +116,7 @@ func (k *keeper) reconcile(ctx context.Context) <-chan time.Time {
 		k.exists = true
 		go func() { k.result <- k.Registry.Register(callCtx, k.key, k.Value) }()
 	} else {
+		k.held, k.renewed = false, time.Time{} // even if it fails, or is interrupted
 		go func() { k.result <- k.Registry.Deregister(callCtx) }()
 	}
 	return nil
@@ -131,7 +132,11 @@ func (k *keeper) due() bool {
 	if time.Since(k.proof) > k.Interval+k.Timeout {
 		return false
 	}
-	return !k.held || k.proof.Sub(k.renewed) >= k.TTL/renewals
+	apart := k.TTL / renewals
+	if k.Fall > 1 {
+		apart = 0 // the lease has to last through failures that are tolerated
+	}
+	return !k.held || k.proof.After(k.renewed) && k.proof.Sub(k.renewed) >= apart
 }
 
 // finish takes in the result of the call that was under way.
@@ -167,8 +172,7 @@ func (k *keeper) registered(c *call) {
 }
 
 func (k *keeper) deregistered() {
-	k.exists, k.held = false, false
-	k.renewed = time.Time{}
+	k.exists = false
 	if k.shown {
 		k.Log.Info("deregistered", "key", k.key, "took", time.Since(k.since))
 		k.shown = false
@@ -200,9 +204,12 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopBudget+k.Drain)
 	defer cancel()
 	gone := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(gone)
-		k.deregister(ctx)
+		defer close(ended)
+		if k.deregister(ctx) {
+			close(gone)
+		}
 	}()
 	select {
 	case <-gone:
@@ -218,23 +225,23 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 		}
 	}
 	cancel()
-	<-gone
+	<-ended
 }
 
-// deregister tries until it succeeds or ctx ends.
-func (k *keeper) deregister(ctx context.Context) {
+// deregister tries until it succeeds, and says so, or ctx ends.
+func (k *keeper) deregister(ctx context.Context) bool {
 	for {
 		err := k.Registry.Deregister(ctx)
 		if err == nil {
 			k.deregistered()
-			return
+			return true
 		}
 		if ctx.Err() == nil {
 			k.once.log(slog.LevelWarn, "can't deregister; trying again", err, "key", k.key)
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-time.After(spread(100 * time.Millisecond)):
 		}
 	}

@@ -149,3 +149,25 @@ func TestDeregisterIsTriedAgain(t *testing.T) {
 		}
 	})
 }
+
+// P1: a pass that interrupts a deregistering registers at once: the key may be gone
+// already, and the next renewal far.
+func TestP1PassDuringADeregister(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := defaults
+		c.TTL = 10 * time.Minute
+		w := newWorld(t, c)
+		w.begin()
+		w.until(time.Second)
+		w.from(func() {
+			w.probe = refuse
+			w.deregister = hang
+		})
+		w.until(5 * time.Second)
+		w.from(func() { w.probe = ok })
+		w.until(6 * time.Second)
+		w.want("0s pass", "0s register", "5s fail", "5s deregister", "5.05s pass", "5.05s deregister failed", "5.05s register")
+		w.from(func() { w.deregister = ok })
+		w.end()
+	})
+}

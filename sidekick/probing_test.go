@@ -125,3 +125,17 @@ func TestNoRenewalWhileFailing(t *testing.T) {
 		w.end()
 	})
 }
+
+// With tolerated failures every pass renews, however close: the lease has to last
+// from the latest one to the failure that counts.
+func TestEachPassRenewsWhereFailuresAreTolerated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := defaults
+		c.Interval, c.Timeout, c.Fall = time.Second, time.Second, 3
+		w := newWorld(t, c)
+		w.begin()
+		w.until(2500 * time.Millisecond)
+		w.end()
+		w.want("0s pass", "0s register", "1s pass", "1s register", "2s pass", "2s register", "2.5s deregister", "2.5s end")
+	})
+}
