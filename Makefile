@@ -47,11 +47,13 @@ $(BIN)/golangci-lint: e2e/go.mod
 	cd e2e && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
-# What the tests run beside: Debian's own etcd, the oldest in the wild.
+# What the tests run beside: Debian's own etcd, the oldest in the wild, and images
+# for containers.
 .PHONY: tools
 tools:
 	@command -v etcd >/dev/null && command -v etcdctl >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 		{ echo "installing Debian's etcd ..."; apt-get update -qq && apt-get install -y -qq etcd-server etcd-client >/dev/null; }
+	@if docker version >/dev/null 2>&1; then e2e/images/base.sh; fi
 
 .PHONY: image
 image: ## build the image with supervisord, the sample app and dockreg
