@@ -105,19 +105,21 @@ func TestGRPCHung(t *testing.T) {
 		return 0, ctx.Err()
 	}})
 	took, err := ask(t, parse(t, "grpc", port))
-	mustTakeBudget(t, took, err)
+	mustFailLate(t, took, err, "no answer")
 }
 
 func TestGRPCError(t *testing.T) {
 	t.Parallel()
 	l, port := listen(t, "127.0.0.1")
 	serveGRPC(t, l, checker{check: func(context.Context) (healthpb.HealthCheckResponse_ServingStatus, error) {
-		return 0, status.Error(codes.PermissionDenied, "no")
+		return 0, status.Error(codes.PermissionDenied, "hunter2")
 	}})
-	took, err := ask(t, parse(t, "grpc", port))
-	if err == nil || !strings.HasPrefix(err.Error(), "the app's gRPC health protocol answered PermissionDenied") || took > atOnce {
-		t.Errorf("%v after %s, want the code of the answer at once", err, took)
+	p := parse(t, "grpc", port)
+	took, err := askQuick(t, p)
+	if took > atOnce {
+		t.Errorf("%v after %s, want it to fail at once", err, took)
 	}
+	mustFail(t, p, "the app's gRPC health protocol answered PermissionDenied")
 }
 
 // TestGRPCBroken is an app that takes gRPC's first words for something else.

@@ -26,8 +26,11 @@ const agent = "dockreg/0.0 (test)"
 // budget is the time that the sidekick gives a probe by default.
 const budget = 3 * time.Second
 
-// atOnce is the most that an answer may take which nothing has to be waited for,
-// on a machine that is busy with other things.
+// patience is the time for probes whose deadline is not what is tested, on a
+// machine that is busy with other things.
+const patience = 5 * budget
+
+// atOnce is the most that an answer may take which nothing has to be waited for.
 const atOnce = time.Second
 
 func parse(t *testing.T, check string, port int) *Probe {
@@ -42,6 +45,11 @@ func parse(t *testing.T, check string, port int) *Probe {
 // ask probes once, as the sidekick does.
 func ask(t *testing.T, p *Probe) (took time.Duration, err error) {
 	t.Helper()
+	return askWithin(t, p, budget)
+}
+
+func askWithin(t *testing.T, p *Probe, budget time.Duration) (took time.Duration, err error) {
+	t.Helper()
 	start := time.Now()
 	ctx, cancel := context.WithDeadline(t.Context(), start.Add(budget))
 	defer cancel()
@@ -49,9 +57,21 @@ func ask(t *testing.T, p *Probe) (took time.Duration, err error) {
 	return time.Since(start), err
 }
 
+// askQuick is ask for what decides at once. It asks up to three times: what made one
+// answer late may have been a processor that was busy.
+func askQuick(t *testing.T, p *Probe) (took time.Duration, err error) {
+	t.Helper()
+	for range 3 {
+		if took, err = ask(t, p); took < atOnce {
+			break
+		}
+	}
+	return took, err
+}
+
 func mustPass(t *testing.T, p *Probe) {
 	t.Helper()
-	if took, err := ask(t, p); err != nil {
+	if took, err := askWithin(t, p, patience); err != nil {
 		t.Errorf("%s: %v after %s, want it to pass", p, err, took)
 	}
 }
@@ -61,7 +81,7 @@ func mustPass(t *testing.T, p *Probe) {
 func mustFail(t *testing.T, p *Probe, want string) {
 	t.Helper()
 	for range 2 {
-		if _, err := ask(t, p); err == nil || err.Error() != want {
+		if _, err := askWithin(t, p, patience); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %q", p, err, want)
 		}
 	}
@@ -70,21 +90,12 @@ func mustFail(t *testing.T, p *Probe, want string) {
 // mustFailLate checks what ask returned for an app that never ends with what it does.
 func mustFailLate(t *testing.T, took time.Duration, err error, what string) {
 	t.Helper()
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("%v after %s, want an error that is context.DeadlineExceeded", err, took)
+	if !errors.Is(err, context.DeadlineExceeded) || err.Error() != what+" in time" {
+		t.Errorf("%v, want %q that is context.DeadlineExceeded", err, what+" in time")
 	}
-	// A few milliseconds less than the budget if a busy machine starts the probe late.
-	if got := err.Error(); got != what+" in time" {
-		t.Errorf("%q, want %q", got, what+" in time")
-	}
-}
-
-// mustTakeBudget is mustFailLate where the reason depends on whose clock is first.
-func mustTakeBudget(t *testing.T, took time.Duration, err error) {
-	t.Helper()
 	// gRPC's and the system's clocks may end a moment before the context's.
-	if err == nil || took < budget-budget/10 || took > budget+atOnce {
-		t.Errorf("%v after %s, want it to fail after %s", err, took, budget)
+	if took < budget-budget/10 || took > 2*budget {
+		t.Errorf("failed after %s, want %s", took, budget)
 	}
 }
 
@@ -114,8 +125,11 @@ func reserve(t *testing.T) (fd, port int) {
 func listen(t *testing.T, host string) (net.Listener, int) {
 	t.Helper()
 	network := "tcp"
-	if host == "::" {
-		network = "tcp6" // without IPv4
+	switch host { // else a wildcard is both
+	case "0.0.0.0":
+		network = "tcp4"
+	case "::":
+		network = "tcp6"
 	}
 	var last error
 	for range 10 { // another program may have the port on host

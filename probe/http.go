@@ -20,11 +20,11 @@ const (
 	// bodyBound is how much of an answer is read. A connection with more to come
 	// is closed, not reused.
 	bodyBound = 64 << 10
-	// retries and the waits between them, 50, 100, 200, 400 and 800 ms, end
-	// within the default timeout of 3 s.
-	retries      = 5
+	// retries and the waits between them, 50, 100, 200 and 400 ms, leave most of
+	// the default timeout, 3 s, to a busy machine.
+	retries      = 4
 	retryWaitMin = 50 * time.Millisecond
-	retryWaitMax = 800 * time.Millisecond
+	retryWaitMax = 400 * time.Millisecond
 )
 
 // httpProbe passes on an answer of 2xx or 3xx.

@@ -62,7 +62,7 @@ func TestRefused(t *testing.T) {
 			t.Parallel()
 			_, port := reserve(t)
 			p := parse(t, check, port)
-			if took, err := ask(t, p); err == nil || took > atOnce {
+			if took, err := askQuick(t, p); err == nil || took > atOnce {
 				t.Errorf("%v after %s, want it to fail at once", err, took)
 			}
 			mustFail(t, p, "connection refused: nothing listens on the port")
@@ -132,10 +132,7 @@ func TestTCPFullBacklog(t *testing.T) {
 	t.Parallel()
 	port := fullBacklog(t)
 	took, err := ask(t, parse(t, "tcp", port))
-	mustTakeBudget(t, took, err)
-	if strings.Contains(err.Error(), "127.0.0.1") {
-		t.Errorf("%q, want no address in it", err)
-	}
+	mustFailLate(t, took, err, "no answer")
 }
 
 // TestParseListeners reads lines as proc_pid_net(5) shows them on a machine that
