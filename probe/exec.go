@@ -38,7 +38,7 @@ func (p *execProbe) ask(ctx context.Context) error {
 	case <-ctx.Done():
 		late = commandError{ctx.Err()}
 	}
-	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // an error says that nobody is left
+	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // fails if nobody is left, or may not be killed
 	<-exited
 	err := cmd.Wait()
 	if late != nil {

@@ -169,3 +169,20 @@ func TestP9ParseRefusesWhatIsNeverAsked(t *testing.T) {
 		}
 	}
 }
+
+// An app that listens elsewhere than on 127.0.0.1 is not taken for one that listens
+// nowhere, because it resets.
+func TestResetElsewhereIsNotRefused(t *testing.T) {
+	t.Parallel()
+	l, port := listen(t, "127.0.0.2")
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			reset(conn)
+		}
+	}()
+	mustBe(t, tally(t, "http:/", port, 5, 15*time.Second), errReset.Error())
+}

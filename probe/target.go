@@ -41,6 +41,7 @@ func (t target) dial(ctx context.Context) (net.Conn, error) {
 		return conn, reason(err)
 	}
 	listening, _ := listeners(t.port)
+	last := errRefused
 	for _, addr := range listening {
 		if addr == first {
 			continue // it has begun to listen just now: the next probe will find it
@@ -48,11 +49,13 @@ func (t target) dial(ctx context.Context) (net.Conn, error) {
 		if conn, err = d.DialContext(ctx, "tcp", addr.String()); err == nil {
 			return conn, nil
 		}
+		// An address that this side can't dial, such as ::1 without IPv6, says
+		// nothing about the app.
+		if err = reason(err); errors.Is(err, errReset) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			last = err
+		}
 	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	return nil, errRefused
+	return nil, last
 }
 
 // ask is the tcp probe: the app accepts a connection, or its system does for it.
@@ -81,9 +84,9 @@ func reason(err error) error {
 		return context.DeadlineExceeded
 	case errors.Is(err, errRefused), errors.Is(err, syscall.ECONNREFUSED):
 		return errRefused
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, errReset), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return errReset
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, errClosed), errors.Is(err, io.EOF):
 		return errClosed
 	case errors.As(err, &op):
 		return fmt.Errorf("%s: %w", op.Op, op.Err)
