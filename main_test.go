@@ -1,36 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/urfave/cli/v2"
 )
 
-// parsed returns what a command line without mistakes amounts to.
-func parsed(t *testing.T, args ...string) *config {
-	t.Helper()
-	wrong := &mistakes{}
-	var conf *config
-	app := newApp(&bytes.Buffer{}, &bytes.Buffer{}, func(c *cli.Context) (err error) {
-		conf, err = parse(source{c, func(name string) string { return env[name] }}, wrong)
-		return err
-	})
-	if err := app.Run(tidy(append([]string{"dockreg"}, args...), wrong)); err != nil {
-		t.Fatalf("%q: %v", args, err)
-	}
-	return conf
-}
-
-var env map[string]string // of the test at hand
-
 func TestDefaults(t *testing.T) {
-	env = nil
-	c := parsed(t, "--port", "8000", "--etcd", "10.1.0.101:2379")
+	c := mustConfig(t, nil, "--port", "8000", "--etcd", "10.1.0.101:2379")
 	s := c.sidekick
 	if s.Parent != "service" || s.Value != "running" || s.Interval != 5*time.Second || s.Timeout != 3*time.Second ||
 		s.Rise != 1 || s.Fall != 1 || s.TTL != 20*time.Second || s.Drain != 0 {
@@ -49,8 +28,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestEverythingSet(t *testing.T) {
-	env = nil
-	c := parsed(t, "--port=8000", "-ip", "2001:DB8::0:1", "--host-port", "9000", "--key", "service/web", "--value", "a=b",
+	c := mustConfig(t, nil, "--port=8000", "-ip", "2001:DB8::0:1", "--host-port", "9000", "--key", "service/web", "--value", "a=b",
 		"--etcd", "https://a:1,https://b:2/", "--etcd", "https://[::1]:3", "--ttl", "1m", "--check", "exec:check --port 'two words'",
 		"--interval", "10s", "--timeout", "500ms", "--rise", "2", "--fall", "3", "--docker", "tcp://d:2375", "--container", "web-1",
 		"--drain", "2s", "--dry-run", "--log-level", "warn", "--log-format", "json")
@@ -73,11 +51,11 @@ func TestEverythingSet(t *testing.T) {
 // The environment stands beside the flags: a flag beats it, and an empty variable
 // counts as not set.
 func TestEnvironment(t *testing.T) {
-	env = map[string]string{
+	env := map[string]string{
 		"DOCKREG_PORT": "8000", "DOCKREG_ETCD": "http://joe:hunter2@a:1,http://joe:hunter2@b:2", "DOCKREG_KEY": "", "DOCKREG_VALUE": "env",
 		"DOCKREG_HOST_PORT": "9000", "DOCKREG_IP": "10.1.0.101", "DOCKER_HOST": "tcp://d:2375", "DOCKREG_DRY_RUN": "true",
 	}
-	c := parsed(t, "--value", "flag")
+	c := mustConfig(t, env, "--value", "flag")
 	if c.address.String() != "10.1.0.101:9000" || c.sidekick.Value != "flag" || c.sidekick.Parent != "service" ||
 		c.docker.Host != "tcp://d:2375" || !c.dryRun {
 		t.Errorf("%+v", c)
@@ -86,7 +64,7 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("etcd %+v", c.etcd)
 	}
 	env["DOCKREG_DOCKER"] = "/run/host/docker.sock"
-	if c := parsed(t); c.docker.Host != "unix:///run/host/docker.sock" {
+	if c := mustConfig(t, env); c.docker.Host != "unix:///run/host/docker.sock" {
 		t.Errorf("docker %s, want DOCKREG_DOCKER before DOCKER_HOST", c.docker.Host)
 	}
 }

@@ -129,7 +129,6 @@ func httpReason(err error) error {
 	var (
 		op     *net.OpError
 		record tls.RecordHeaderError
-		alert  tls.AlertError
 	)
 	known := reason(err)
 	switch text := err.Error(); {
@@ -138,7 +137,7 @@ func httpReason(err error) error {
 		return known
 	case strings.Contains(text, "server closed idle connection"): // http's errServerClosedIdle
 		return errClosed
-	case errors.As(err, &record), errors.As(err, &alert),
+	case errors.As(err, &record),
 		strings.Contains(text, "HTTP response to HTTPS client"): // http's own name for a RecordHeaderError
 		return errors.New("answered, but not with TLS")
 	case errors.As(err, &op):
