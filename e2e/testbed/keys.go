@@ -2,7 +2,11 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +18,7 @@ type Keys struct {
 	mu      sync.Mutex
 	present map[string]Key
 	history []Event
+	turn    int           // of Pick
 	changed chan struct{} // closed and replaced at each change
 }
 
@@ -88,6 +93,23 @@ func verb(gone bool) string {
 	return "put"
 }
 
+// AwaitPresent waits until exactly n keys are there.
+func (k *Keys) AwaitPresent(ctx context.Context, n int) error {
+	for {
+		k.mu.Lock()
+		there, changed := len(k.present), k.changed
+		k.mu.Unlock()
+		if there == n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%d keys, want %d; all that happened: %v", there, n, k.History())
+		}
+	}
+}
+
 // Get returns the key, and whether it is there.
 func (k *Keys) Get(key string) (Key, bool) {
 	k.mu.Lock()
@@ -101,4 +123,18 @@ func (k *Keys) History() []Event {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return append([]Event(nil), k.history...)
+}
+
+// Pick returns the address of one of the keys, each in turn, as a client does that
+// balances by them.
+func (k *Keys) Pick() (address string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.present) == 0 {
+		return "", errors.New("no key is there")
+	}
+	names := slices.Sorted(maps.Keys(k.present))
+	k.turn++
+	name := names[k.turn%len(names)]
+	return name[strings.LastIndex(name, "/")+1:], nil
 }

@@ -1,0 +1,110 @@
+package testbed
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// requestTimeout is how long a request of a Load may take. One that hangs that
+// long has failed.
+const requestTimeout = 5 * time.Second
+
+// Load sends requests at a steady rate, whether or not earlier ones were answered,
+// and counts those that fail. It never tries one again.
+type Load struct {
+	client *http.Client
+	pick   func() (address string, err error)
+	stop   chan struct{}
+	ended  chan struct{}
+
+	mu      sync.Mutex
+	outcome Outcome
+}
+
+// Outcome is what became of the requests of a Load.
+type Outcome struct {
+	Sent     int
+	Failures []Failure
+}
+
+// Failure is one request that was not answered with 200, and when it was sent.
+type Failure struct {
+	At      time.Time
+	Address string
+	Err     error
+}
+
+func (f Failure) String() string {
+	return fmt.Sprintf("%s %s: %v", f.At.Format("15:04:05.000"), f.Address, f.Err)
+}
+
+// StartLoad begins to send rate requests a second, each to GET / at the address
+// that pick returns for it. Connections are kept, as a load balancer does.
+func StartLoad(rate int, pick func() (address string, err error)) *Load {
+	l := &Load{
+		client: &http.Client{
+			Timeout:   requestTimeout,
+			Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 2 * time.Second},
+		},
+		pick: pick, stop: make(chan struct{}), ended: make(chan struct{}),
+	}
+	go l.run(rate)
+	return l
+}
+
+func (l *Load) run(rate int) {
+	defer close(l.ended)
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	ticks := time.NewTicker(time.Second / time.Duration(rate))
+	defer ticks.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-ticks.C:
+			sending.Go(l.send)
+		}
+	}
+}
+
+func (l *Load) send() {
+	at := time.Now()
+	address, err := l.pick()
+	if err == nil {
+		err = l.get(address)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.outcome.Sent++
+	if err != nil {
+		l.outcome.Failures = append(l.outcome.Failures, Failure{at, address, err})
+	}
+}
+
+func (l *Load) get(address string) error {
+	resp, err := l.client.Get("http://" + address + "/")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
+}
+
+// Stop ends the load, waits for the requests under way and returns the outcome.
+func (l *Load) Stop() Outcome {
+	close(l.stop)
+	<-l.ended
+	l.client.CloseIdleConnections()
+	return l.outcome
+}
