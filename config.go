@@ -18,6 +18,7 @@ type config struct {
 	sidekick sidekick.Config
 	etcd     etcdreg.Config
 	docker   docker.Config
+	port     int            // the app's
 	address  netip.AddrPort // where --host-port says it; invalid: Docker is asked
 	check    *probe.Probe
 	dryRun   bool
@@ -56,7 +57,8 @@ func parse(s source, wrong *mistakes) (*config, error) {
 	agent := "dockreg/" + version
 	conf := &config{dryRun: p.boolean("dry-run"), logLevel: p.level(), logJSON: p.logFormat() == "json"}
 
-	port, hostPort, ip := p.port("port"), p.port("host-port"), p.ip()
+	conf.port = int(p.port("port"))
+	hostPort, ip := p.port("host-port"), p.ip()
 	p.require("port", "give the app's port inside the container, such as --port 8000")
 	if hostPort != 0 {
 		p.require("ip", "--host-port does without Docker, which else knows the host's IP; give it, such as --ip 10.1.0.101")
@@ -80,11 +82,11 @@ func parse(s source, wrong *mistakes) (*config, error) {
 	conf.etcd = etcdreg.Config{Endpoints: etcd.urls, Username: etcd.user, Password: etcd.password, TTL: conf.sidekick.TTL}
 
 	host := p.docker()
-	conf.docker = docker.Config{Host: host, Container: p.container(), Port: int(port), IP: ip, UserAgent: agent}
+	conf.docker = docker.Config{Host: host, Container: p.container(), Port: conf.port, IP: ip, UserAgent: agent}
 
 	check := p.value("check")
 	var err error
-	if conf.check, err = probe.Parse(check.text, int(port), agent); err != nil {
+	if conf.check, err = probe.Parse(check.text, conf.port, agent); err != nil {
 		// What follows the kind may be a password, or a token.
 		if i := strings.IndexAny(check.text, ": \t\n?"); i >= 0 && i < len(check.text)-1 {
 			check.text = check.text[:i+1] + "…"

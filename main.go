@@ -20,6 +20,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dockreg/etcdreg"
+	"dockreg/probe/port"
 	"dockreg/sidekick"
 	"dockreg/sidekick/docker"
 )
@@ -72,7 +73,10 @@ func start(ctx context.Context, conf *config, stdout, stderr io.Writer) error {
 	log := newLogger(stderr, conf)
 	registry := etcdreg.New(conf.etcd)
 	defer registry.Close()
-	s := &sidekick.Sidekick{Config: conf.sidekick, Prober: conf.check, Registry: registry, Log: log}
+	s := &sidekick.Sidekick{
+		Config: conf.sidekick, Prober: conf.check, Registry: registry, Log: log,
+		Watcher: &port.Watcher{Port: conf.port, Log: log},
+	}
 	if conf.address.IsValid() {
 		s.Locator = fixed(conf.address)
 	} else {

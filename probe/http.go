@@ -17,8 +17,7 @@ import (
 )
 
 const (
-	// bodyBound is how much of an answer is read. A connection with more to come
-	// is closed, not reused.
+	// bodyBound is how much of an answer is read.
 	bodyBound = 64 << 10
 	// retries and the waits between them, 50, 100, 200 and 400 ms, leave most of
 	// the default timeout, 3 s, to a busy machine.
@@ -30,7 +29,6 @@ const (
 // httpProbe passes on an answer of 2xx or 3xx.
 type httpProbe struct {
 	client *retryablehttp.Client
-	target target
 	url    string
 	agent  string
 }
@@ -49,13 +47,15 @@ func newHTTP(scheme string, path *url.URL, t target, agent string) *httpProbe {
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return t.dial(ctx) },
 			// Nothing certifies 127.0.0.1, and nobody sits between the app and
 			// its own container.
-			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
-			MaxIdleConnsPerHost:    1,
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
+			// A server with one worker that keeps a connection open has nobody
+			// left to answer others.
+			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: bodyBound,
 		}},
 	}
-	return &httpProbe{client, t, u.String(), agent}
+	return &httpProbe{client, u.String(), agent}
 }
 
 // answers is a transport whose answers lead nowhere else: http.Client follows no
@@ -71,8 +71,7 @@ func (a answers) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // closedUnanswered retries a reset, and a connection closed without an answer:
-// that is how a healthy app ends an idle connection in the very moment of the
-// probe, and how one that restarts its workers looks. Anything else decides.
+// that is how a healthy app looks that restarts its workers. Anything else decides.
 func closedUnanswered(ctx context.Context, _ *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
@@ -82,11 +81,6 @@ func closedUnanswered(ctx context.Context, _ *http.Response, err error) (bool, e
 }
 
 func (p *httpProbe) ask(ctx context.Context) error {
-	// A connection that is kept goes on working when nobody can make a new one.
-	if listening, ok := listeners(p.target.port); ok && len(listening) == 0 {
-		p.client.HTTPClient.CloseIdleConnections()
-		return errRefused
-	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {
 		return fmt.Errorf("request: %w", err)

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"bufio"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -239,43 +238,26 @@ func TestHTTPRedirectNotFollowed(t *testing.T) {
 	}
 }
 
-// TestHTTPKeepsConnection is for apps that are asked every few seconds for years:
-// one connection, and no harm when the app is the one to end it.
-func TestHTTPKeepsConnection(t *testing.T) {
+// TestHTTPHoldsNoConnection is an app with one worker, which has time for others
+// only when a connection has ended.
+func TestHTTPHoldsNoConnection(t *testing.T) {
 	t.Parallel()
-	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-	for name, tt := range map[string]struct {
-		after func(conn net.Conn, next func()) // the first answer
-		conns int32                            // for three probes
-	}{
-		"answers on": {func(conn net.Conn, next func()) {
-			for range 2 {
-				next()
-				say(ok)(conn, 0)
+	web(t, "", func(t *testing.T, kind string) {
+		left := make(chan struct{}, 3)
+		p := parse(t, kind+":/", serveRaw(t, kind, func(conn net.Conn, attempt int) {
+			say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok")(conn, attempt)
+			_, _ = io.Copy(io.Discard, conn)
+			left <- struct{}{}
+		}))
+		for range 3 {
+			mustPass(t, p)
+			select {
+			case <-left:
+			case <-time.After(patience):
+				t.Fatal("the connection is still open")
 			}
-		}, 1},
-		"closed while idle":       {func(net.Conn, func()) {}, 3},
-		"closed when asked again": {func(_ net.Conn, next func()) { next() }, 3},
-		"reset when asked again":  {func(conn net.Conn, next func()) { next(); reset(conn) }, 3},
-		"reset while idle":        {func(conn net.Conn, _ func()) { reset(conn) }, 3},
-	} {
-		web(t, name, func(t *testing.T, kind string) {
-			var conns atomic.Int32
-			port := serveRaw(t, kind, func(conn net.Conn, attempt int) {
-				conns.Store(int32(attempt))
-				say(ok)(conn, attempt)
-				in := bufio.NewReader(conn)
-				tt.after(conn, func() { _, _ = http.ReadRequest(in) })
-			})
-			p := parse(t, kind+":/", port)
-			for range 3 {
-				mustPass(t, p)
-			}
-			if n := conns.Load(); n != tt.conns {
-				t.Errorf("%d connections, want %d", n, tt.conns)
-			}
-		})
-	}
+		}
+	})
 }
 
 // TestHTTPIgnoresProxy sets the environment, and so runs alone. Go's own way to a

@@ -1,30 +1,32 @@
 package probe
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
+
+	"dockreg/probe/port"
 )
 
 // What becomes of a connection, in words.
 var (
-	errRefused = errors.New("connection refused: nothing listens on the port")
+	errRefused = refusedError{}
 	errReset   = errors.New("connection reset by the app")
 	errClosed  = errors.New("connection closed without an answer")
 )
 
-// tcpListen is TCP_LISTEN in proc_pid_net(5)'s column st.
-const tcpListen = "0A"
+// refusedError is a connection that the system refused in the app's absence.
+type refusedError struct{}
+
+func (refusedError) Error() string { return "connection refused: nothing listens on the port" }
+
+// Unasked is true: the app saw nothing of this probe.
+func (refusedError) Unasked() bool { return true }
 
 // target is the app's port, wherever in this network namespace it listens.
 type target struct {
@@ -40,9 +42,10 @@ func (t target) dial(ctx context.Context) (net.Conn, error) {
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return conn, reason(err)
 	}
-	listening, _ := listeners(t.port)
-	last := errRefused
-	for _, addr := range listening {
+	listening, _ := port.Listeners(t.port)
+	var last error = errRefused
+	for _, l := range listening {
+		addr := l.Addr
 		if addr == first {
 			continue // it has begun to listen just now: the next probe will find it
 		}
@@ -92,61 +95,4 @@ func reason(err error) error {
 		return fmt.Errorf("%s: %w", op.Op, op.Err)
 	}
 	return err
-}
-
-// listeners returns the addresses at which somebody listens on port, a wildcard
-// as the loopback address of its family. Without /proc it can't
-// tell, and ok is false.
-func listeners(port int) (found []netip.AddrPort, ok bool) {
-	for _, file := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
-		f, err := os.Open(file)
-		if err != nil {
-			continue // no IPv6, most likely
-		}
-		found = append(found, parseListeners(f, port)...)
-		_ = f.Close()
-		ok = true
-	}
-	return found, ok
-}
-
-// parseListeners reads the lines of proc_pid_net(5)'s tcp or tcp6:
-//
-//	sl  local_address rem_address   st …
-//	 0: 0100007F:1F90 00000000:0000 0A …
-//
-// An address is written as 32-bit words in the machine's own byte order.
-func parseListeners(r io.Reader, port int) []netip.AddrPort {
-	var found []netip.AddrPort
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || fields[3] != tcpListen {
-			continue
-		}
-		addr, hexPort, _ := strings.Cut(fields[1], ":")
-		n, err := strconv.ParseUint(hexPort, 16, 16)
-		if err != nil || int(n) != port {
-			continue
-		}
-		raw, err := hex.DecodeString(addr)
-		if err != nil || len(raw)%4 != 0 {
-			continue
-		}
-		for i := 0; i < len(raw); i += 4 {
-			binary.NativeEndian.PutUint32(raw[i:], binary.BigEndian.Uint32(raw[i:]))
-		}
-		ip, ok := netip.AddrFromSlice(raw)
-		if !ok {
-			continue
-		}
-		switch ip = ip.Unmap(); ip {
-		case netip.IPv4Unspecified():
-			ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		case netip.IPv6Unspecified():
-			ip = netip.IPv6Loopback()
-		}
-		found = append(found, netip.AddrPortFrom(ip, uint16(port)))
-	}
-	return found
 }

@@ -40,6 +40,7 @@ type world struct {
 	register   func(context.Context) error
 	deregister func(context.Context) error
 	disturbed  chan error
+	died       chan struct{}
 	calls      int // to the registry, under way
 }
 
@@ -61,15 +62,22 @@ var errRefused = errors.New("refused")
 
 func refuse(context.Context) error { return errRefused }
 
+// absentError is of a probe that the app saw nothing of.
+type absentError struct{ error }
+
+func (absentError) Unasked() bool { return true }
+
+func absent(context.Context) error { return absentError{errors.New("nobody listens")} }
+
 func newWorld(t *testing.T, c Config) *world {
 	w := &world{
 		t: t, start: time.Now(), hurry: make(chan struct{}, 1), ended: make(chan struct{}),
 		probe: ok, register: ok, deregister: ok,
 		locate:    func(context.Context) (netip.AddrPort, error) { return theAddr, nil },
-		disturbed: make(chan error, 1),
+		disturbed: make(chan error, 1), died: make(chan struct{}),
 	}
 	w.side = &Sidekick{
-		Config: c, Locator: w, Prober: w, Registry: w,
+		Config: c, Locator: w, Prober: w, Watcher: w, Registry: w,
 		Log: slog.New(slog.NewTextHandler(lockedWriter{w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return w
@@ -127,6 +135,13 @@ func (w *world) record(what string) {
 	w.events = append(w.events, time.Since(w.start).String()+" "+what)
 }
 
+// count returns how many events have happened.
+func (w *world) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.events)
+}
+
 // want fails the test unless these events, and no others, have happened.
 func (w *world) want(events ...string) {
 	w.t.Helper()
@@ -158,6 +173,18 @@ func (w *world) Probe(ctx context.Context) error {
 		w.record("fail")
 	}
 	return err
+}
+
+// Await returns at a sign, which the test gives by sending to died: it waits until
+// the sidekick watches.
+func (w *world) Await(ctx context.Context) {
+	if _, there := ctx.Deadline(); !there {
+		w.t.Error("it watches without a deadline")
+	}
+	select {
+	case <-w.died:
+	case <-ctx.Done():
+	}
 }
 
 func (w *world) Register(ctx context.Context, key, value string) error {

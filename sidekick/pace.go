@@ -2,6 +2,7 @@ package sidekick
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -21,6 +22,57 @@ func (b *backoff) next() time.Duration {
 
 // reset makes the next pause the first one again.
 func (b *backoff) reset() { b.current = 0 }
+
+// While the app is down, the pauses between probes grow up to longestPause, or to
+// the interval if that is shorter.
+const (
+	// firstPause is the one after the first failure of an app that was asked. It
+	// doubles: each such probe shows in the app's log.
+	firstPause = 50 * time.Millisecond
+	// A probe that nobody answers because nobody listens costs the app nothing, so
+	// such probes come as soon as firstLook, and later a fiftieth of the time
+	// apart that the app has been away. Its key is late by no more than that.
+	firstLook = 20 * time.Millisecond
+	lookShare = 50
+
+	longestPause = time.Second
+)
+
+// pace is how far apart the probes of an app are that is down.
+type pace struct {
+	most  time.Duration
+	asked backoff
+	away  time.Time // since when nobody listens; zero if somebody does
+}
+
+func newPace(interval time.Duration) *pace {
+	most := min(longestPause, interval)
+	return &pace{most: most, asked: backoff{first: firstPause, most: most}}
+}
+
+// after returns the pause after a probe that failed with err.
+func (p *pace) after(err error) time.Duration {
+	if !unasked(err) {
+		p.away = time.Time{}
+		return p.asked.next()
+	}
+	p.asked.reset()
+	if p.away.IsZero() {
+		p.away = time.Now()
+	}
+	return min(max(time.Since(p.away)/lookShare, firstLook), p.most)
+}
+
+// reset makes the next pause a first one again.
+func (p *pace) reset() {
+	p.asked.reset()
+	p.away = time.Time{}
+}
+
+func unasked(err error) bool {
+	var u interface{ Unasked() bool }
+	return errors.As(err, &u) && u.Unasked()
+}
 
 // spread shortens d by up to a half, by chance, so that the sidekicks of many
 // containers don't all come back to etcd in the same instant.

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// firstLook is the pause after the first failure; it doubles up to the interval.
-const firstLook = 50 * time.Millisecond
-
 // verdict is what the probes so far amount to.
 type verdict struct {
 	up bool
@@ -21,37 +18,29 @@ type verdict struct {
 // is up, and after the failure that takes it down: those are what a registration
 // depends on.
 //
-// While the app is up, or passing its way up, probes start an interval apart.
-// After a failure of an app that is down, the next one comes soon, backing off to
-// the interval; a change of result resets that.
+// While the app is up, or passing its way up, probes start an interval apart, or
+// earlier at a sign that the app has died. After a failure of an app that is down,
+// the next one comes soon; a change of result resets that.
 func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict) {
 	var (
 		up     bool
 		passes int
 		fails  int
 		once   = newThrottle(s.Log)
-		pause  = backoff{first: firstLook, most: s.Interval}
+		pace   = newPace(s.Interval)
 		began  = time.Now() // since when the app has been in its present state
-		timer  = time.NewTimer(0)
 	)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-
+	for ctx.Err() == nil {
 		start := time.Now()
 		err := s.ProbeOnce(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		next := s.Interval
+		next := start.Add(s.Interval)
 		tell := false
 		if err == nil {
 			passes, fails = passes+1, 0
-			pause.reset()
+			pace.reset()
 			if !up && passes >= s.Rise {
 				s.Log.Info("the app passes its probe", "took", time.Since(start), "down_for", time.Since(began))
 				up, began = true, time.Now()
@@ -69,7 +58,7 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict) {
 				once.log(slog.LevelInfo, "waiting for the app to pass its probe", err)
 			}
 			if !up {
-				next = pause.next()
+				next = time.Now().Add(pace.after(err))
 			}
 		}
 		if tell {
@@ -79,8 +68,19 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict) {
 			case verdicts <- verdict{up: up, at: start}:
 			}
 		}
-		timer.Reset(time.Until(start.Add(next)))
+		s.pause(ctx, next, up)
 	}
+}
+
+// pause waits until then, or, if the app is up, until a sign that it has died.
+func (s *Sidekick) pause(ctx context.Context, until time.Time, up bool) {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	if up {
+		s.Watcher.Await(ctx)
+		return
+	}
+	<-ctx.Done()
 }
 
 // ProbeOnce probes the app once, within the timeout. It returns why it failed.

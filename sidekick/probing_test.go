@@ -27,24 +27,124 @@ func TestRegistersWhileTheAppPasses(t *testing.T) {
 	})
 }
 
-// An app that starts late is looked for soon and often, backing off to the interval.
-func TestLooksSoonAndOftenWhileTheAppIsDown(t *testing.T) {
+// An app that starts, and answers that it is not ready, is asked soon and often,
+// backing off to a second.
+func TestAsksSoonWhileTheAppIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, defaults)
 		w.probe = refuse
 		w.begin()
-		w.until(12 * time.Second)
-		w.want("0s fail", "50ms fail", "150ms fail", "350ms fail", "750ms fail", "1.55s fail",
-			"3.15s fail", "6.35s fail", "11.35s fail")
+		w.until(4 * time.Second)
 		w.from(func() { w.probe = ok })
-		w.until(17 * time.Second)
+		w.until(5 * time.Second)
 		w.end()
-		w.want("0s fail", "50ms fail", "150ms fail", "350ms fail", "750ms fail", "1.55s fail",
-			"3.15s fail", "6.35s fail", "11.35s fail", "16.35s pass", "16.35s register",
-			"17s deregister", "17s end")
+		w.want("0s fail", "50ms fail", "150ms fail", "350ms fail", "750ms fail", "1.55s fail", "2.55s fail", "3.55s fail",
+			"4.55s pass", "4.55s register", "5s deregister", "5s end")
 		if n := w.logged("waiting for the app"); n != 1 {
 			t.Errorf("waiting logged %d times, want once a minute", n)
 		}
+	})
+}
+
+// Where nobody listens yet, a look costs the app nothing: they come 20 ms apart, and
+// later a fiftieth of the time apart that the app has taken so far, up to a second.
+func TestLooksOftenWhileNobodyListens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.probe = absent
+		w.begin()
+		for _, tt := range []struct {
+			at    time.Duration
+			looks int // in the two seconds from then on
+		}{{0, 85}, {3 * time.Second, 26}, {10 * time.Second, 9}, {49 * time.Second, 2}, {time.Hour, 2}} {
+			w.until(tt.at)
+			before := w.count()
+			w.until(tt.at + 2*time.Second)
+			if looks := w.count() - before; looks < tt.looks-1 || looks > tt.looks+2 {
+				t.Errorf("%d looks in the 2s after %s, want about %d", looks, tt.at, tt.looks)
+			}
+		}
+		w.end()
+	})
+}
+
+// The two paces don't mix: an app that begins to listen is asked soon again, and one
+// that stops listening is looked for soon again.
+func TestChangeOfStateResetsThePace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.probe = refuse
+		w.begin()
+		w.until(2 * time.Second)
+		w.from(func() { w.probe = absent })
+		w.until(2600 * time.Millisecond)
+		w.from(func() { w.probe = refuse })
+		w.until(2700 * time.Millisecond)
+		w.from(func() { w.probe = absent })
+		w.until(2790 * time.Millisecond)
+		w.end()
+		w.want("0s fail", "50ms fail", "150ms fail", "350ms fail", "750ms fail", "1.55s fail",
+			"2.55s fail", "2.57s fail", "2.59s fail", // absent
+			"2.61s fail", "2.66s fail", // asked
+			"2.76s fail", "2.78s fail", // absent
+			"2.79s end")
+	})
+}
+
+// Neither pace is slower than the interval.
+func TestPacesStayWithinTheInterval(t *testing.T) {
+	for name, probe := range map[string]func(context.Context) error{"asked": refuse, "unasked": absent} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := defaults
+				c.Interval, c.Timeout = 200*time.Millisecond, 100*time.Millisecond
+				w := newWorld(t, c)
+				w.probe = probe
+				w.begin()
+				w.until(time.Hour)
+				before := w.count()
+				w.until(time.Hour + time.Second)
+				w.end()
+				if n := w.count() - before - 1; n != 5 { // and the end
+					t.Errorf("%d probes in a second, want 5", n)
+				}
+			})
+		})
+	}
+}
+
+// P1: a sign that the app died costs a probe at once, which decides.
+func TestP1SignOfDeath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(2 * time.Second)
+		w.died <- struct{}{} // a false one
+		w.until(3 * time.Second)
+		w.from(func() { w.probe = absent })
+		w.died <- struct{}{}
+		w.until(3*time.Second + 10*time.Millisecond)
+		w.from(func() { w.probe = ok })
+		w.until(9 * time.Second)
+		w.end()
+		w.want("0s pass", "0s register", "2s pass", "3s fail", "3s deregister", "3.02s pass", "3.02s register",
+			"8.02s pass", "8.02s register", "9s deregister", "9s end")
+	})
+}
+
+// Nobody is watched who is not up.
+func TestWatchesOnlyWhileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.probe = refuse
+		w.begin()
+		w.until(time.Second)
+		select {
+		case w.died <- struct{}{}:
+			t.Error("it watches an app that is down")
+		default:
+		}
+		w.end()
 	})
 }
 

@@ -3,7 +3,7 @@
 // when it fails or when the sidekick is asked to stop.
 //
 // It imports no adapter. What it needs of Docker, of the app and of etcd are the
-// three interfaces in this file.
+// four interfaces in this file.
 package sidekick
 
 import (
@@ -31,8 +31,18 @@ type Locator interface {
 type Prober interface {
 	// Probe returns nil if the app passed before ctx ended, else the reason why
 	// not. The sidekick sets the deadline; Probe never retries past it. Reasons
-	// are constant for a constant cause, so that they can be logged once.
+	// are constant for a constant cause, so that they can be logged once. If the
+	// app saw nothing of the probe, because nobody listens on its port, the error
+	// has a method Unasked() bool that returns true: it may be asked again soon.
 	Probe(ctx context.Context) error
+}
+
+// Watcher watches the app's process, without a word to the app.
+type Watcher interface {
+	// Await returns at a sign that the app may have died, or when ctx ends. A sign
+	// decides nothing, it costs a probe: Await keeps them from coming too often.
+	// The sidekick calls it after each probe, while the app is up.
+	Await(ctx context.Context)
 }
 
 // Registry holds one key.
@@ -69,6 +79,7 @@ type Sidekick struct {
 	Config
 	Locator  Locator
 	Prober   Prober
+	Watcher  Watcher
 	Registry Registry
 	Log      *slog.Logger
 }

@@ -12,7 +12,9 @@ setTimeout(() => {
   server.listen(8000, () => console.log('the app listens on port 8000'));
 }, Number(process.env.START_DELAY || 0) * 1000);
 
+// By then the key is long gone. Whoever asks still gets an answer.
 process.on('SIGTERM', () => {
   console.log('the app stops');
-  process.exit(0);
+  server.close(() => process.exit(0));
+  server.closeIdleConnections();
 });

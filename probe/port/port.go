@@ -1,0 +1,45 @@
+// Package port tells what the kernel knows of the app's port, without a word to the
+// app: who listens on it, which processes hold it, and that one of them has ended.
+package port
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// Listener is a socket that listens on a TCP port.
+type Listener struct {
+	// Addr is where to dial it: a wildcard shows as the loopback address of its
+	// family.
+	Addr netip.AddrPort
+	// Inode identifies it, in /proc/<pid>/fd too.
+	Inode uint32
+}
+
+// Listeners returns the sockets that listen on a TCP port in this network
+// namespace. It asks the kernel's socket diagnostics, sock_diag(7), which takes
+// 0.1 ms, or reads /proc/net/tcp where there is none, which takes up to 30 ms: that
+// one walks over every connection. An error says why neither can tell.
+func Listeners(port int) ([]Listener, error) {
+	found, err := diagnose(port)
+	if err == nil {
+		return found, nil
+	}
+	found, procErr := readProc(port)
+	if procErr != nil {
+		return nil, fmt.Errorf("who listens on port %d: %w", port, errors.Join(err, procErr))
+	}
+	return found, nil
+}
+
+// dialable makes a listener of what the kernel has.
+func dialable(ip netip.Addr, port int, inode uint32) Listener {
+	switch ip = ip.Unmap(); ip {
+	case netip.IPv4Unspecified():
+		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case netip.IPv6Unspecified():
+		ip = netip.IPv6Loopback()
+	}
+	return Listener{netip.AddrPortFrom(ip, uint16(port)), inode}
+}

@@ -1,0 +1,111 @@
+package port
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+const (
+	// lookEvery is how often the port is looked at. It shows what no process's end
+	// does: an app that closes its listener, or that runs in another pid namespace.
+	lookEvery = 250 * time.Millisecond
+	// lookShare bounds what the looks cost where one is slow: a hundredth of the time.
+	lookShare = 100
+	// signsApart is the least time from sign to sign. A server that forks a process
+	// for each request costs a probe a second, and no more.
+	signsApart = time.Second
+)
+
+// Watcher watches for signs that the app has died. It is not safe for concurrent
+// use.
+type Watcher struct {
+	Port int          // the app's
+	Log  *slog.Logger // says at debug level how it watches, when that changes
+
+	sockets []Listener // that listened when the port was last looked at
+	sign    time.Time  // the latest one
+	said    string
+}
+
+// Await returns at a sign that the app may have died, or when ctx ends. It is to be
+// called after each probe, because it learns anew then whom to watch:
+//
+//   - the processes that hold the listening socket; the end of any is a sign;
+//   - where it can't be read who holds it, the processes that might; the end of one
+//     is a sign if nobody listens any more;
+//   - the port itself, four times a second: it is a sign if the listening sockets are
+//     gone. That is all there is if the app runs in another pid namespace, or if
+//     pidfd_open(2), Linux 5.3, is missing.
+//
+// Where nobody listens on the port to begin with there is no sign. Signs are a
+// second apart.
+func (w *Watcher) Await(ctx context.Context) {
+	gone, took := w.look()
+	if !gone {
+		if len(w.sockets) == 0 {
+			w.say("the interval alone", nil, nil)
+			<-ctx.Done()
+			return
+		}
+		processes, sure := w.learn()
+		defer processes.close()
+		for !gone {
+			ended := processes.await(ctx, max(lookEvery, lookShare*took))
+			if ctx.Err() != nil {
+				return
+			}
+			gone, took = w.look()
+			gone = gone || ended && sure
+		}
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Until(w.sign.Add(signsApart))):
+	}
+	w.sign = time.Now()
+}
+
+// look finds out who listens, and says whether all who did are gone.
+func (w *Watcher) look() (gone bool, took time.Duration) {
+	start := time.Now()
+	now, err := Listeners(w.Port)
+	if err != nil {
+		w.sockets = nil
+		return false, time.Since(start)
+	}
+	before := w.sockets
+	w.sockets = now
+	return len(before) > 0 && !slices.ContainsFunc(before, func(l Listener) bool { return slices.Contains(now, l) }), time.Since(start)
+}
+
+// learn opens what tells of the end of the app's processes. It is sure if they
+// are known to be the app's.
+func (w *Watcher) learn() (processes *ends, sure bool) {
+	holding, hidden := holders("/proc", w.sockets)
+	watched, by := holding, "the processes that hold its socket"
+	if sure = len(holding) > 0; !sure {
+		watched, by = hidden, "the processes that might hold its socket"
+	}
+	processes, err := openEnds(watched)
+	if len(processes.fds) == 0 {
+		watched, by = nil, "its port"
+	}
+	w.say(by, watched, err)
+	return processes, sure
+}
+
+// say says how the app is watched, if that has changed. err is why it isn't watched
+// by processes.
+func (w *Watcher) say(by string, pids []int, err error) {
+	if now := fmt.Sprint(by, pids, err); now != w.said {
+		w.said = now
+		log := w.Log.With("by", by, "pids", pids)
+		if err != nil {
+			log = log.With("err", err)
+		}
+		log.Debug("watching the app")
+	}
+}
