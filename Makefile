@@ -36,8 +36,8 @@ unit: tools ## run the unit tests alone
 # and fails instead with CI=true.
 .PHONY: e2e
 e2e: tools build ## run the tests across real Docker, etcd and supervisord
-	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory image; fi
-	cd e2e && DOCKREG_IMAGE=$(IMAGE) go test -race -count=1 -timeout 15m ./...
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps; fi
+	cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps go test -race -count=1 -timeout 15m ./...
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## run vet and the linters
@@ -65,14 +65,22 @@ image: ## build the image with supervisord, the sample app and dockreg
 	@echo "building the image $(IMAGE) ..."
 	@docker build --quiet --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) . >/dev/null
 
+# With apps of other kinds, for tests, and the shell loop that bench compares with.
+.PHONY: apps
+apps: image
+	@echo "building the image $(IMAGE)-apps ..."
+	@docker build --quiet --tag $(IMAGE)-apps --build-arg IMAGE=$(IMAGE) e2e/images/apps >/dev/null
+
 .PHONY: demo
 demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running
 	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory image; fi
 	@cd e2e && go run ./demo -image $(IMAGE) -binaries $(DIST) $(if $(KEEP),-keep)
 
 .PHONY: bench
-bench: image ## measure how fast the key follows the app, and what it costs; N=5 rounds
-	@cd e2e && go run ./bench -image $(IMAGE) -version "$(VERSION) ($(COMMIT))" -n $(or $(N),5)
+bench: apps ## measure dockreg beside a shell loop, into docs/benchmark.md; N=15 STOPS=15
+	@mkdir -p docs
+	@cd e2e && go run ./bench -image $(IMAGE)-apps -version "$(VERSION) ($(COMMIT))" \
+		-n $(or $(N),15) -stops $(or $(STOPS),15) -o ../docs/benchmark.md
 
 .PHONY: clean
 clean: ## remove what the other targets made here

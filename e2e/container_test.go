@@ -75,8 +75,8 @@ func TestP1NoKeyWhileTheAppIsDown(t *testing.T) {
 		t.Errorf("the key is there, and the app does not answer: %v", err)
 	}
 
-	crash := time.Now()
-	if err := c.Signal("KILL", "node"); err != nil {
+	crash, err := c.Signal("KILL", "node")
+	if err != nil {
 		t.Fatal(err)
 	}
 	gone := wantGone(t, keys, key, crash, 8*time.Second)
@@ -93,16 +93,15 @@ func TestP1HungApp(t *testing.T) {
 	t.Parallel()
 	c, keys, key := registered(t)
 
-	hang := time.Now()
-	if err := c.Signal("STOP", "node"); err != nil {
+	hang, err := c.Signal("STOP", "node")
+	if err != nil {
 		t.Fatal(err)
 	}
-	hung := time.Now()
 	gone := wantGone(t, keys, key, hang, 12*time.Second)
-	if took := gone.At.Sub(hung); took > 8*time.Second+500*time.Millisecond {
+	if took := gone.At.Sub(hang); took > 8*time.Second+500*time.Millisecond {
 		t.Errorf("hang to key gone: %s, want 8s at most", took)
 	}
-	if err := c.Signal("CONT", "node"); err != nil {
+	if _, err := c.Signal("CONT", "node"); err != nil {
 		t.Fatal(err)
 	}
 	wantPut(t, keys, key, gone.At, 10*time.Second)
@@ -207,8 +206,8 @@ func TestP3KilledDockregTakesItsKeyOver(t *testing.T) {
 	c, keys, key := registered(t)
 	before, _ := keys.Get(key)
 
-	killed := time.Now()
-	if err := c.Signal("KILL", "dockreg"); err != nil {
+	killed, err := c.Signal("KILL", "dockreg")
+	if err != nil {
 		t.Fatal(err)
 	}
 	wantPut(t, keys, key, killed, 15*time.Second)

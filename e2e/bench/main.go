@@ -1,8 +1,9 @@
-// Bench measures what dockreg promises, in real containers with real supervisord
-// and etcd, and prints a table: how long after an event the key comes or goes, and
-// what an idle registration costs.
+// Bench measures dockreg beside what people use without it, a loop in the shell with
+// curl and etcdctl: in the same run, in the same kind of container, with real
+// supervisord and etcd. It prints a document in Markdown: how long after an event the
+// key comes or goes, how many requests fail at a stop, and what it all costs.
 //
-// The figures are for comparing one version with another on the same machine.
+// The figures are for comparing columns, and versions on the same machine.
 package main
 
 import (
@@ -11,29 +12,42 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
-	"strconv"
-	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"dockreg/e2e/testbed"
 )
 
+// registrar is what keeps the key: one of the two that are compared.
+type registrar struct {
+	name  string
+	comm  string   // its process's name
+	parts []string // the files it is made of
+	kids  []string // names of the processes that it starts
+	conf  string   // supervisord's configuration
+}
+
+var registrars = []registrar{
+	{name: "dockreg", comm: "dockreg", parts: []string{"/usr/bin/dockreg"}, conf: "/etc/supervisord.conf"},
+	{
+		name: "shell loop", comm: "register", parts: []string{"/bin/sh", "/usr/bin/curl", "/usr/bin/etcdctl"},
+		kids: []string{"curl", "etcdctl", "sleep"}, conf: "/etc/loop.conf",
+	},
+}
+
 func main() {
-	image := flag.String("image", "dockreg", "image to measure")
-	n := flag.Int("n", 5, "how often")
+	image := flag.String("image", "dockreg-apps", "image to measure")
+	n := flag.Int("n", 15, "rounds of events")
+	stops := flag.Int("stops", 15, "stops and starts under load")
+	idle := flag.Duration("idle", time.Minute, "how long to watch an idle registration")
 	version := flag.String("version", "", "what is measured, for the heading")
+	out := flag.String("o", "", "file to write the document to, beside stdout")
 	flag.Parse()
-	if err := run(*image, *version, *n); err != nil {
+	if err := run(*image, *version, *out, *n, *stops, *idle); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
-
-// idle is how long the cost of an idle registration is watched.
-const idle = 30 * time.Second
 
 // bench is one run.
 type bench struct {
@@ -42,16 +56,9 @@ type bench struct {
 	etcd   *testbed.Etcd
 	keys   *testbed.Keys
 	image  string
-	rows   []*row
 }
 
-// row is one event, and how long after it the key was as it should be.
-type row struct {
-	name string
-	took []time.Duration
-}
-
-func run(image, version string, n int) error {
+func run(image, version, out string, n, stops int, idle time.Duration) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	docker, err := testbed.FindDocker()
@@ -64,209 +71,78 @@ func run(image, version string, n int) error {
 	}
 	defer etcd.Stop()
 	b := &bench{ctx: ctx, docker: docker, etcd: etcd, image: image, keys: testbed.FollowKeys(ctx, etcd.Client, "/service/")}
-	for i := range n {
-		fmt.Fprintf(os.Stderr, "round %d of %d ...\n", i+1, n)
-		if err := b.round(); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(os.Stderr, "idle for %s ...\n", idle)
-	cost, err := b.cost()
-	if err != nil {
+
+	d := newDocument(version, n, stops, idle)
+	if err := b.events(n, d); err != nil {
 		return err
 	}
-
-	fmt.Printf("dockreg %s, %s, n = %d\n\n", version, time.Now().Format(time.DateOnly), n)
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "from\tto\tmedian\tworst")
-	for _, r := range b.rows {
-		slices.Sort(r.took)
-		from, to, _ := strings.Cut(r.name, " → ")
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", from, to, short(r.took[len(r.took)/2]), short(r.took[len(r.took)-1]))
+	for _, r := range registrars {
+		fmt.Fprintf(os.Stderr, "%s: %d stops under load ...\n", r.name, stops)
+		o, err := b.stops(r, stops)
+		if err != nil {
+			return err
+		}
+		d.outcome(r, o)
 	}
-	_ = table.Flush()
-	fmt.Printf("\n%s\n", cost)
-	return nil
-}
-
-func short(d time.Duration) time.Duration {
-	if d > time.Second {
-		return d.Round(10 * time.Millisecond)
+	for _, r := range registrars {
+		fmt.Fprintf(os.Stderr, "%s: idle for %s ...\n", r.name, idle)
+		c, err := b.cost(r, idle)
+		if err != nil {
+			return err
+		}
+		d.cost(r, c)
 	}
-	return d.Round(100 * time.Microsecond)
-}
-
-func (b *bench) note(name string, took time.Duration) {
-	i := slices.IndexFunc(b.rows, func(r *row) bool { return r.name == name })
-	if i < 0 {
-		b.rows = append(b.rows, &row{name: name})
-		i = len(b.rows) - 1
-	}
-	b.rows[i].took = append(b.rows[i].took, took)
-}
-
-// round measures each event once.
-func (b *bench) round() error {
-	// The app is down for longer than the interval after its crash, or it might be
-	// back before a probe has seen it.
-	err := b.with([]string{"-e", "START_DELAY=6"}, func(c *testbed.Container, key string, put time.Time) error {
-		logs, err := c.Logs()
-		if err != nil {
-			return err
-		}
-		listens, err := testbed.LoggedAt(logs, "the app listens")
-		if err != nil {
-			return err
-		}
-		b.note("app listens → key", put.Sub(listens))
-		return b.measure("app crashes → key gone", key, func() error { return c.Signal("KILL", "node") })
-	})
-	if err != nil {
-		return err
-	}
-	err = b.with(nil, func(c *testbed.Container, key string, _ time.Time) error {
-		return b.measure("app hangs → key gone", key, func() error { return c.Signal("STOP", "node") })
-	})
-	if err != nil {
-		return err
-	}
-	err = b.with(nil, func(c *testbed.Container, key string, put time.Time) error {
-		if _, err := c.Do("stop"); err != nil {
-			return err
-		}
-		gone, err := b.await(key, true, put)
-		if err != nil {
-			return err
-		}
-		logs, err := c.Logs()
-		if err != nil {
-			return err
-		}
-		asked, err := testbed.LoggedAt(logs, `msg="asked to stop"`)
-		if err != nil {
-			return err
-		}
-		stopped, err := testbed.LoggedAt(logs, "the app stops")
-		if err != nil {
-			return err
-		}
-		b.note("dockreg gets TERM → key gone", gone.Sub(asked))
-		b.note("key gone → app gets TERM", stopped.Sub(gone))
+	text := d.String()
+	fmt.Print(text)
+	if out == "" {
 		return nil
-	})
-	if err != nil {
-		return err
 	}
-	return b.with(nil, func(c *testbed.Container, key string, _ time.Time) error {
-		return b.measure("container is killed → key gone", key, func() error {
-			_, err := c.Do("kill")
-			return err
-		})
-	})
+	return os.WriteFile(out, []byte(text), 0o644) //nolint:gosec // for all to read
 }
 
-// with runs a container, and do once its key is there.
-func (b *bench) with(args []string, do func(c *testbed.Container, key string, put time.Time) error) error {
-	start := time.Now()
-	c, err := b.docker.RunApp(b.image, b.etcd.URL, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.Remove() }()
-	address, err := b.docker.Address(c)
-	if err != nil {
-		return err
-	}
-	key := "/service/" + address
-	put, err := b.await(key, false, start)
-	if err != nil {
-		return err
-	}
-	return do(c, key, put)
+// instance is a container with the sample app and a registrar.
+type instance struct {
+	*testbed.Container
+	b     *bench
+	key   string
+	begun time.Time
 }
 
-// measure notes how long after event the key was gone.
-func (b *bench) measure(name, key string, event func() error) error {
-	start := time.Now()
-	if err := event(); err != nil {
-		return err
-	}
-	gone, err := b.await(key, true, start)
+func (b *bench) start(r registrar, args ...string) (*instance, error) {
+	i := &instance{b: b, begun: time.Now()}
+	var err error
+	i.Container, err = b.docker.RunApp(b.image, b.etcd.URL, append([]string{"-e", "CONF=" + r.conf}, args...)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b.note(name, gone.Sub(start))
-	return nil
+	return i, i.address()
 }
 
-func (b *bench) await(key string, gone bool, since time.Time) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+// address learns the instance's key anew: a container that starts gets a new port.
+func (i *instance) address() error {
+	address, err := i.b.docker.Address(i.Container)
+	i.key = "/service/" + address
+	return err
+}
+
+// put waits until the key is there, and returns when it came.
+func (i *instance) put() (time.Time, error) { return i.await(false, i.begun) }
+
+// gone waits until the key has gone, after then, and returns when it went.
+func (i *instance) gone(then time.Time) (time.Time, error) { return i.await(true, then) }
+
+func (i *instance) await(gone bool, since time.Time) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(i.b.ctx, time.Minute)
 	defer cancel()
-	e, err := b.keys.Await(ctx, key, gone, since)
+	e, err := i.b.keys.Await(ctx, i.key, gone, since)
 	return e.At, err
 }
 
-// cost says what an idle registration costs.
-func (b *bench) cost() (text string, err error) {
-	err = b.with(nil, func(c *testbed.Container, key string, _ time.Time) error {
-		before, err := b.cpu(c)
-		if err != nil {
-			return err
-		}
-		writes, err := b.revision(key)
-		if err != nil {
-			return err
-		}
-		select {
-		case <-time.After(idle):
-		case <-b.ctx.Done():
-			return b.ctx.Err()
-		}
-		after, err := b.cpu(c)
-		if err != nil {
-			return err
-		}
-		written, err := b.revision(key)
-		if err != nil {
-			return err
-		}
-		memory, err := c.Exec("sh", "-c", `grep VmRSS /proc/$(cat /proc/[0-9]*/stat | grep "(dockreg)" | cut -d " " -f 1)/status`)
-		if err != nil {
-			return err
-		}
-		size, err := c.Exec("stat", "-L", "-c", "%s", "/usr/bin/dockreg")
-		if err != nil {
-			return err
-		}
-		bytes, err := strconv.Atoi(size)
-		if err != nil {
-			return err
-		}
-		text = fmt.Sprintf("idle for %s: %s of CPU, %d etcd writes, %s; binary %.1f MB",
-			idle, after-before, written-writes, strings.Join(strings.Fields(memory), " "), float64(bytes)/1e6)
-		return nil
-	})
-	return text, err
-}
-
-// cpu returns what dockreg has used of the processors so far, in the kernel's
-// ticks of 10 ms.
-func (b *bench) cpu(c *testbed.Container) (time.Duration, error) {
-	out, err := c.Exec("sh", "-c", `cat /proc/[0-9]*/stat | grep "(dockreg)" | cut -d " " -f 14,15`)
+// logged returns when the instance first logged these words.
+func (i *instance) logged(words string) (time.Time, error) {
+	logs, err := i.Logs()
 	if err != nil {
-		return 0, err
+		return time.Time{}, err
 	}
-	var user, system int
-	if _, err := fmt.Sscan(out, &user, &system); err != nil {
-		return 0, fmt.Errorf("cpu of dockreg: %q: %w", out, err)
-	}
-	return time.Duration(user+system) * 10 * time.Millisecond, nil
-}
-
-func (b *bench) revision(key string) (int64, error) {
-	found, err := b.etcd.Client.Get(b.ctx, key)
-	if err != nil {
-		return 0, err
-	}
-	return found.Header.Revision, nil
+	return testbed.LoggedAt(logs, words)
 }

@@ -24,7 +24,10 @@ func (c *container) Start(etcdURL string) (string, error) {
 	return c.docker.Address(running)
 }
 
-func (c *container) Crash() error { return c.running.Signal("KILL", "node") }
+func (c *container) Crash() error {
+	_, err := c.running.Signal("KILL", "node")
+	return err
+}
 
 func (c *container) Stop() error {
 	_, err := c.running.Do("stop")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -93,10 +94,17 @@ func (c *Container) Exec(args ...string) (string, error) {
 	return docker(append([]string{"exec", c.ID}, args...)...)
 }
 
-// Signal sends a signal to the container's process of that name.
-func (c *Container) Signal(signal, process string) error {
-	_, err := c.Exec("sh", "-c", fmt.Sprintf(`for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = %s ] && kill -%s "${p#/proc/}"; done; true`, process, signal))
-	return err
+// Signal sends a signal to all of the container's processes of that name, to the
+// oldest first, so that a master is gone before it can replace a worker. It returns
+// when that was.
+func (c *Container) Signal(signal, process string) (at time.Time, err error) {
+	out, err := c.Exec("sh", "-c", fmt.Sprintf(
+		`pids=$(grep -lx %s /proc/[0-9]*/comm | cut -d / -f 3 | sort -n); date +%%s%%N; kill -%s $pids`, process, signal))
+	if err != nil {
+		return at, err
+	}
+	nanoseconds, err := strconv.ParseInt(out, 10, 64)
+	return time.Unix(0, nanoseconds), err
 }
 
 // Do runs docker stop, restart, kill or another command on the container.

@@ -3,12 +3,16 @@
 package testbed
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -77,6 +81,36 @@ func (e *Etcd) Stop() {
 	}
 	e.server.Close()
 	_ = os.RemoveAll(e.dir)
+}
+
+// Sum returns the sum of all of etcd's own metrics of that name.
+func (e *Etcd) Sum(ctx context.Context, metric string) (sum float64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.URL+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	found := false
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		if name, _, _ = strings.Cut(name, "{"); name != metric {
+			continue
+		}
+		v, err := strconv.ParseFloat(value[strings.LastIndex(value, " ")+1:], 64)
+		if err != nil {
+			return 0, fmt.Errorf("metric %s: %w", metric, err)
+		}
+		found, sum = true, sum+v
+	}
+	if !found {
+		return 0, fmt.Errorf("etcd has no metric %s", metric)
+	}
+	return sum, lines.Err()
 }
 
 // freePort returns wanted if nobody listens there, else any free port.

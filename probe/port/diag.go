@@ -28,6 +28,10 @@ const (
 	answerPort   = 4
 	answerSrc    = 8
 	answerInode  = 68
+
+	// mostAnswered is what fits into one read: netlink(7) wants 8 kB at least, and
+	// sends what is more in the next.
+	mostAnswered = 8 << 10
 )
 
 // diagnose asks the kernel for the listening sockets of a port alone.
@@ -41,11 +45,12 @@ func diagnose(port int) (found []Listener, err error) {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
 		return nil, os.NewSyscallError("setsockopt", err)
 	}
+	buf := make([]byte, mostAnswered)
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		if err := unix.Sendto(fd, request(family, port), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 			return nil, os.NewSyscallError("sendto", err)
 		}
-		of, err := answers(fd, port)
+		of, err := answers(fd, port, buf)
 		if err != nil {
 			return nil, fmt.Errorf("sock_diag: %w", err)
 		}
@@ -66,8 +71,7 @@ func request(family byte, port int) []byte {
 }
 
 // answers reads the answer to one request, which ends with NLMSG_DONE.
-func answers(fd, port int) (found []Listener, err error) {
-	buf := make([]byte, 32<<10) // what the kernel puts into one message at the most
+func answers(fd, port int, buf []byte) (found []Listener, err error) {
 	for {
 		n, _, err := unix.Recvfrom(fd, buf, 0)
 		if errors.Is(err, unix.EINTR) {

@@ -11,7 +11,7 @@ import (
 const (
 	// lookEvery is how often the port is looked at. It shows what no process's end
 	// does: an app that closes its listener, or that runs in another pid namespace.
-	lookEvery = 250 * time.Millisecond
+	lookEvery = 500 * time.Millisecond
 	// lookShare bounds what the looks cost where one is slow: a hundredth of the time.
 	lookShare = 100
 	// signsApart is the least time from sign to sign. A server that forks a process
@@ -36,7 +36,7 @@ type Watcher struct {
 //   - the processes that hold the listening socket; the end of any is a sign;
 //   - where it can't be read who holds it, the processes that might; the end of one
 //     is a sign if nobody listens any more;
-//   - the port itself, four times a second: it is a sign if the listening sockets are
+//   - the port itself, twice a second: it is a sign if the listening sockets are
 //     gone. That is all there is if the app runs in another pid namespace, or if
 //     pidfd_open(2), Linux 5.3, is missing.
 //

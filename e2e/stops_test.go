@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"dockreg/e2e/testbed"
+)
+
+// P2: stopping one of three instances, again and again, fails no request of a client
+// that follows the keys. make bench does the same for longer.
+func TestP2StopsFailNoRequest(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	keys := testbed.FollowKeys(t.Context(), etcd.Client, "/stops/")
+	present := func(n int) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if err := keys.AwaitPresent(ctx, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var instances []*testbed.Container
+	for range 3 {
+		instances = append(instances, runApp(t, "-e", "DOCKREG_KEY=stops"))
+	}
+	present(len(instances))
+
+	load := testbed.StartLoad(300, keys.Pick)
+	for _, i := range instances {
+		for _, verb := range []string{"stop", "start"} {
+			if _, err := i.Do(verb); err != nil {
+				t.Error(err)
+			}
+			if verb == "stop" {
+				present(len(instances) - 1)
+			}
+		}
+		present(len(instances))
+	}
+	o := load.Stop()
+	t.Logf("%d of %d requests failed in %d stops and starts", len(o.Failures), o.Sent, len(instances))
+	if o.Sent < 1000 {
+		t.Errorf("only %d requests were sent", o.Sent)
+	}
+	for _, f := range o.Failures {
+		t.Error(f)
+	}
+}
