@@ -27,7 +27,8 @@ func runWatched(t *testing.T, args ...string) *watched {
 	start := time.Now()
 	w := &watched{t: t, keys: follow(t)}
 	w.Container = keep(t)(docker.RunApp(apps, etcd.URL, append([]string{
-		"-e", "DOCKREG_INTERVAL=1m", "-e", "DOCKREG_TTL=2m", "-e", "DOCKREG_LOG_LEVEL=debug"}, args...)...))
+		"-e", "DOCKREG_INTERVAL=1m", "-e", "DOCKREG_TTL=2m", "-e", "DOCKREG_LOG_LEVEL=debug",
+	}, args...)...))
 	w.key = keyOf(t, w.Container)
 	wantPut(t, w.keys, w.key, start, 30*time.Second)
 	return w
