@@ -142,6 +142,16 @@ func (w *world) count() int {
 	return len(w.events)
 }
 
+// at returns how long after the start the event of that index was.
+func (w *world) at(i int) time.Duration {
+	when, _, _ := strings.Cut(w.events[i], " ")
+	d, err := time.ParseDuration(when)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d
+}
+
 // want fails the test unless these events, and no others, have happened.
 func (w *world) want(events ...string) {
 	w.t.Helper()

@@ -2,6 +2,7 @@ package sidekick
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,17 +78,33 @@ func TestChangeOfStateResetsThePace(t *testing.T) {
 		w.begin()
 		w.until(2 * time.Second)
 		w.from(func() { w.probe = absent })
-		w.until(2600 * time.Millisecond)
+		w.until(12 * time.Second) // at 0.2 s apart
 		w.from(func() { w.probe = refuse })
-		w.until(2700 * time.Millisecond)
+		w.until(12200 * time.Millisecond)
 		w.from(func() { w.probe = absent })
-		w.until(2790 * time.Millisecond)
+		first := w.count()
+		w.until(12500 * time.Millisecond)
 		w.end()
-		w.want("0s fail", "50ms fail", "150ms fail", "350ms fail", "750ms fail", "1.55s fail",
-			"2.55s fail", "2.57s fail", "2.59s fail", // absent
-			"2.61s fail", "2.66s fail", // asked
-			"2.76s fail", "2.78s fail", // absent
-			"2.79s end")
+		var apart []string
+		for i := range 6 {
+			apart = append(apart, (w.at(first-1+i) - w.at(first-2+i)).String())
+		}
+		if got, want := strings.Join(apart, " "), "50ms 100ms 20ms 20ms 20ms 20ms"; got != want { // asked twice, then absent
+			t.Errorf("probes were %s apart, want %s, in %s", got, want, w.events[first-2:])
+		}
+	})
+}
+
+// The pause comes after a failure that was slow to come, too: an app that hangs is not
+// asked twice at a time.
+func TestPausesAfterSlowFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.probe = hang
+		w.begin()
+		w.until(10 * time.Second)
+		w.end()
+		w.want("3s fail", "6.05s fail", "9.15s fail", "10s end")
 	})
 }
 

@@ -50,8 +50,8 @@ func listen(t *testing.T, addr string) (l *net.TCPListener, port int) {
 	return l, l.Addr().(*net.TCPAddr).Port
 }
 
-// hold starts a process that holds l, too.
-func hold(t *testing.T, l *net.TCPListener) *os.Process {
+// hold starts a process that holds l, too, behind so many other files.
+func hold(t *testing.T, l *net.TCPListener, others int) *os.Process {
 	t.Helper()
 	file, err := l.File()
 	if err != nil {
@@ -60,7 +60,7 @@ func hold(t *testing.T, l *net.TCPListener) *os.Process {
 	defer func() { _ = file.Close() }()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), holderEnv+"=1")
-	cmd.ExtraFiles = []*os.File{file}
+	cmd.ExtraFiles = append(slices.Repeat([]*os.File{os.Stderr}, others), file)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -77,10 +77,10 @@ func hold(t *testing.T, l *net.TCPListener) *os.Process {
 }
 
 // held starts a process that alone holds a listener, and returns its port.
-func held(t *testing.T) (p *os.Process, port int) {
+func held(t *testing.T, others int) (p *os.Process, port int) {
 	t.Helper()
 	l, port := listen(t, "127.0.0.1:0")
-	p = hold(t, l)
+	p = hold(t, l, others)
 	_ = l.Close()
 	return p, port
 }
@@ -191,16 +191,18 @@ func kill(t *testing.T, p *os.Process) func() {
 }
 
 func TestProcessEnds(t *testing.T) {
-	p, port := held(t)
-	w := watch(port)
-	took := w.await(t, fmt.Sprintf("hold its socket\" pids=[%d]", p.Pid), kill(t, p))
-	t.Logf("kill to sign: %s", took)
+	for _, others := range []int{0, 500} { // a directory is read in parts
+		p, port := held(t, others)
+		w := watch(port)
+		took := w.await(t, fmt.Sprintf("hold its socket\" pids=[%d]", p.Pid), kill(t, p))
+		t.Logf("kill to sign: %s", took)
+	}
 }
 
 // A worker's end is a sign, though its master holds the socket still.
 func TestWorkerEnds(t *testing.T) {
 	l, port := listen(t, "127.0.0.1:0")
-	first, second := hold(t, l), hold(t, l)
+	first, second := hold(t, l, 0), hold(t, l, 0)
 	w := watch(port)
 	w.await(t, fmt.Sprintf("pids=\"[%d %d]\"", first.Pid, second.Pid), kill(t, second))
 	start := time.Now()
@@ -257,7 +259,7 @@ func TestNobodyListens(t *testing.T) {
 
 // Nothing is left open, and Await heeds its context.
 func TestLeavesNothingOpen(t *testing.T) {
-	_, port := held(t)
+	_, port := held(t, 0)
 	open := func() int {
 		fds, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -267,6 +269,7 @@ func TestLeavesNothingOpen(t *testing.T) {
 	}
 	before := open()
 	w := watch(port)
+	start := time.Now()
 	for range 10 {
 		ctx, cancel := context.WithCancel(t.Context())
 		returned := make(chan struct{})
@@ -277,6 +280,9 @@ func TestLeavesNothingOpen(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatal("Await goes on")
 		}
+	}
+	if took := time.Since(start); took > 5*lookEvery {
+		t.Errorf("ten times took %s: it does not heed its context at once", took)
 	}
 	if after := open(); after > before+1 { // one for Go's poller
 		t.Errorf("%d files are open, %d were before", after, before)
