@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"dockreg/e2e/testbed"
 )
@@ -24,10 +25,7 @@ func (c *container) Start(etcdURL string) (string, error) {
 	return c.docker.Address(running)
 }
 
-func (c *container) Crash() error {
-	_, err := c.running.Signal("KILL", "node")
-	return err
-}
+func (c *container) Crash() (time.Time, error) { return c.running.Signal("KILL", "node") }
 
 func (c *container) Stop() error {
 	_, err := c.running.Do("stop")

@@ -82,10 +82,10 @@ func (l *local) supervise(ctx context.Context, self string) {
 	}
 }
 
-func (l *local) Crash() error {
+func (l *local) Crash() (time.Time, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.app.Process.Kill()
+	return time.Now(), l.app.Process.Kill()
 }
 
 func (l *local) Stop() error {
