@@ -18,6 +18,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 // binaries are the etcd servers to test with: 3.7, built from e2e's module, and
@@ -155,7 +156,16 @@ func (s *server) client() *clientv3.Client {
 
 // hang stops the process: its system goes on to accept connections, and it
 // answers nothing.
-func (s *server) hang()   { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+// hang stops the server, and waits until all of its threads stand: any might answer
+// until then.
+func (s *server) hang() {
+	s.t.Helper()
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	if err := unix.Waitid(unix.P_PID, s.cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func (s *server) resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
 func (s *server) kill() {
