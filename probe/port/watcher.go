@@ -64,8 +64,8 @@ func (w *Watcher) Await(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(time.Until(w.sign.Add(signsApart))):
+		w.sign = time.Now()
 	}
-	w.sign = time.Now()
 }
 
 // look finds out who listens, and says whether all who did are gone.
