@@ -36,7 +36,7 @@ unit: tools ## run the unit tests alone
 # and fails instead with CI=true.
 .PHONY: e2e
 e2e: tools build ## run the tests across real Docker, etcd and supervisord
-	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps; fi
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps proxies; fi
 	cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps go test -race -count=1 -timeout 15m ./...
 
 .PHONY: lint
@@ -70,6 +70,14 @@ image: ## build the image with supervisord, the sample app and dockreg
 apps: image
 	@echo "building the image $(IMAGE)-apps ..."
 	@docker build --quiet --tag $(IMAGE)-apps --build-arg IMAGE=$(IMAGE) e2e/images/apps >/dev/null
+
+.PHONY: proxies
+proxies: ## build dockreg-haproxy and dockreg-nginx, which follow the keys
+	@e2e/images/base.sh
+	@echo "building the images dockreg-haproxy and dockreg-nginx, the first time in a few minutes ..."
+	@for proxy in haproxy nginx; do \
+		docker build --quiet --tag dockreg-$$proxy --file vagrant/$$proxy/Dockerfile vagrant >/dev/null || exit; \
+	done
 
 .PHONY: demo
 demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running

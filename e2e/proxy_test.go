@@ -1,0 +1,232 @@
+package e2e
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dockreg/e2e/testbed"
+)
+
+// proxyImages are built by make proxies.
+var proxyImages = []string{"dockreg-haproxy", "dockreg-nginx"}
+
+// requestRate is what each proxy has to serve throughout, a second.
+const requestRate = 300
+
+// followed are three instances, and proxies that follow their keys in an etcd of
+// their own.
+type followed struct {
+	etcd     *testbed.Etcd
+	stopEtcd func()
+	keys     *testbed.Keys
+	apps     []*testbed.Container
+	proxies  []proxy
+}
+
+type proxy struct{ image, address string }
+
+// The proxies follow the keys through all that happens to them. One scenario, in
+// this order, as each step takes a while to set up; alone, as it takes the machine.
+func TestProxiesFollowTheKeys(t *testing.T) {
+	needDocker(t)
+	f := followed{}
+	var err error
+	if f.etcd, err = testbed.StartEtcd(docker.Gateway); err != nil {
+		t.Fatal(err)
+	}
+	f.stopEtcd = sync.OnceFunc(f.etcd.Stop)
+	t.Cleanup(f.stopEtcd)
+	f.keys = testbed.FollowKeys(t.Context(), f.etcd.Client, "/")
+	for _, image := range proxyImages {
+		c := keep(t)(docker.Run("-e", "ETCD="+f.etcd.URL, image))
+		ip, err := c.Do("inspect", "--format", "{{.NetworkSettings.IPAddress}}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.proxies = append(f.proxies, proxy{image, net.JoinHostPort(ip, "80")})
+	}
+	f.wantAnswer(t, "503") // a proxy that starts before the first instance does
+	for range 3 {
+		f.apps = append(f.apps, keep(t)(docker.RunApp(image, f.etcd.URL, "-e", "DOCKREG_DRAIN=2s")))
+	}
+	for _, app := range f.apps {
+		f.wantServed(t, app)
+	}
+
+	for _, step := range []struct {
+		name string
+		run  func(*followed, *testing.T)
+	}{
+		{"P2 rolling restart", (*followed).rollingRestart},
+		{"odd keys and dead hosts", (*followed).oddKeysAndDeadHosts},
+		{"P8 killed without warning", (*followed).killed},
+		{"to zero and back", (*followed).toZeroAndBack},
+		{"etcd gone", (*followed).etcdGone},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.run(&f, t) }) {
+			t.FailNow() // the next ones would start from somewhere else
+		}
+	}
+}
+
+// Every instance is stopped and started again: nobody notices.
+func (f *followed) rollingRestart(t *testing.T) {
+	defer f.load(t)(time.Time{})
+	for _, app := range f.apps {
+		f.restart(t, app)
+	}
+}
+
+// A key that no proxy can use must not keep it from the others. Nor must an
+// address that does not answer, as a dead host's does until its keys lapse: it
+// costs time, and no request.
+func (f *followed) oddKeysAndDeadHosts(t *testing.T) {
+	defer f.load(t)(time.Time{})
+	nobody := docker.Gateway[:strings.LastIndex(docker.Gateway, ".")] + ".254" // does not answer at all
+	odd := []string{
+		"[2001:db8::1]:32768", nobody + ":8001", nobody + ":8002", nobody + ":8003", docker.Gateway + ":1",
+		"not an address", "10.1.0.101", "10.1.0.101:0", "10.1.0.101:99999", "999.1.0.101:80", "localhost:80",
+		"web/10.1.0.101:80", `";{}`, "",
+	}
+	for _, name := range odd {
+		if _, err := f.etcd.Client.Put(t.Context(), "/service/"+name, "running"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.restart(t, f.apps[0])
+	for _, name := range odd {
+		if _, err := f.etcd.Client.Delete(t.Context(), "/service/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// P8, as a consumer sees it: an instance that dies without warning keeps its key
+// for a while. That costs no more than the requests that it was answering.
+func (f *followed) killed(t *testing.T) {
+	app := f.apps[0]
+	key := keyOf(t, app)
+	verdict := f.load(t)
+	if _, err := app.Do("kill"); err != nil {
+		t.Fatal(err)
+	}
+	dead := time.Now()
+	gone := wantGone(t, f.keys, key, time.Time{}, 30*time.Second)
+	if took := gone.At.Sub(dead); took > 21500*time.Millisecond {
+		t.Errorf("kill to key gone: %s, want TTL + 1.5s at most", took)
+	} else {
+		t.Logf("kill to key gone: %s", took)
+	}
+	verdict(dead)
+	f.start(t, app)
+}
+
+// With no instance left there is nobody to ask. The first one back is asked at once.
+func (f *followed) toZeroAndBack(t *testing.T) {
+	var stopping sync.WaitGroup
+	for _, app := range f.apps {
+		stopping.Go(func() {
+			if _, err := app.Do("stop"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	stopping.Wait()
+	f.wantAnswer(t, "503")
+	for _, app := range f.apps {
+		f.start(t, app)
+	}
+}
+
+// With etcd gone the proxies go on with what they knew last.
+func (f *followed) etcdGone(t *testing.T) {
+	f.stopEtcd()
+	verdict := f.load(t)
+	time.Sleep(3 * time.Second) // of load
+	for _, app := range f.apps {
+		f.wantServed(t, app)
+	}
+	verdict(time.Time{})
+}
+
+// load sends requests to every proxy until verdict is called. None may have failed
+// but those that were sent before except.
+func (f *followed) load(t *testing.T) (verdict func(except time.Time)) {
+	start := time.Now()
+	var loads []*testbed.Load
+	for _, p := range f.proxies {
+		loads = append(loads, testbed.StartLoad(requestRate, func() (string, error) { return p.address, nil }))
+	}
+	return func(except time.Time) {
+		t.Helper()
+		for i, load := range loads {
+			outcome := load.Stop()
+			inFlight := 0
+			for _, failure := range outcome.Failures {
+				if failure.At.Before(except) {
+					inFlight++
+				}
+			}
+			t.Logf("%s: %d requests in %s, %d failed, %d of them in flight at a kill",
+				f.proxies[i].image, outcome.Sent, time.Since(start).Round(time.Second), len(outcome.Failures), inFlight)
+			if failed := len(outcome.Failures) - inFlight; failed > 0 {
+				t.Errorf("%s: %d requests failed, such as %v", f.proxies[i].image, failed, outcome.Failures[0])
+			}
+			if want := requestRate * int(time.Since(start).Seconds()) / 2; outcome.Sent < want {
+				t.Errorf("%s: only %d requests were sent, want %d at least", f.proxies[i].image, outcome.Sent, want)
+			}
+		}
+	}
+}
+
+// restart stops and starts an instance, as an update does.
+func (f *followed) restart(t *testing.T, app *testbed.Container) {
+	t.Helper()
+	if _, err := app.Do("stop"); err != nil {
+		t.Fatal(err)
+	}
+	f.start(t, app)
+}
+
+// start starts an instance that was stopped, and waits until every proxy uses it.
+func (f *followed) start(t *testing.T, app *testbed.Container) {
+	t.Helper()
+	if _, err := app.Do("start"); err != nil {
+		t.Fatal(err)
+	}
+	f.wantServed(t, app)
+}
+
+// wantServed waits until the instance has its key, and every proxy sends requests
+// there.
+func (f *followed) wantServed(t *testing.T, app *testbed.Container) {
+	t.Helper()
+	wantPut(t, f.keys, keyOf(t, app), time.Time{}, 30*time.Second)
+	f.wantAnswer(t, "Hello from "+app.ID[:12])
+}
+
+// wantAnswer waits until every proxy has given this answer.
+func (f *followed) wantAnswer(t *testing.T, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	ask := time.NewTicker(20 * time.Millisecond)
+	defer ask.Stop()
+	for waiting := slices.Clone(f.proxies); len(waiting) > 0; {
+		answer, err := get(t, waiting[0].address)
+		if strings.Contains(answer, want) {
+			waiting = waiting[1:]
+			continue
+		}
+		select {
+		case <-ask.C:
+		case <-ctx.Done():
+			t.Fatalf("%s never answered %q, but %q, %v", waiting[0].image, want, answer, err)
+		}
+	}
+}

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Runs a proxy as the container's first process, and beside it confd, which keeps
+# the proxy's configuration in step with the keys.
+#
+#   start.sh FILE COMMAND...   FILE is what confd renders, COMMAND the proxy
+set -eu
+
+: "${ETCD:?is required, such as http://10.1.0.101:2379, or several with commas}"
+file=$1
+shift
+
+nodes=
+for url in $(echo "$ETCD" | tr , ' '); do
+	nodes="$nodes -node $url"
+done
+
+# confd reads the keys when it starts and on each change. If etcd does not answer
+# that one read, or comes back with less than it had, it would wait for the next
+# change, or for ever. So it starts anew every minute; where nothing has changed,
+# that reloads nothing.
+follow() {
+	while :; do
+		# A file that was written, and not loaded: confd was interrupted in between.
+		[ ! -e /run/unloaded ] || echo '# not loaded yet' >>"$file"
+		# shellcheck disable=SC2086 # one word for each URL and flag
+		timeout --foreground 60 confd -watch -backend etcd -prefix "/${KEY:-service}" $nodes ||
+			[ $? = 124 ] || sleep 1
+	done
+}
+
+follow &
+exec "$@"
