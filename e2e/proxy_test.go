@@ -28,28 +28,16 @@ type followed struct {
 	proxies  []proxy
 }
 
-type proxy struct{ image, address string }
+type proxy struct {
+	*testbed.Container
+	image, address string
+}
 
 // The proxies follow the keys through all that happens to them. One scenario, in
 // this order, as each step takes a while to set up; alone, as it takes the machine.
 func TestProxiesFollowTheKeys(t *testing.T) {
 	needDocker(t)
-	f := followed{}
-	var err error
-	if f.etcd, err = testbed.StartEtcd(docker.Gateway); err != nil {
-		t.Fatal(err)
-	}
-	f.stopEtcd = sync.OnceFunc(f.etcd.Stop)
-	t.Cleanup(f.stopEtcd)
-	f.keys = testbed.FollowKeys(t.Context(), f.etcd.Client, "/")
-	for _, image := range proxyImages {
-		c := keep(t)(docker.Run("-e", "ETCD="+f.etcd.URL, image))
-		ip, err := c.Do("inspect", "--format", "{{.NetworkSettings.IPAddress}}")
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.proxies = append(f.proxies, proxy{image, net.JoinHostPort(ip, "80")})
-	}
+	f := startProxies(t)
 	f.wantAnswer(t, "503") // a proxy that starts before the first instance does
 	for range 3 {
 		f.apps = append(f.apps, keep(t)(docker.RunApp(image, f.etcd.URL, "-e", "DOCKREG_DRAIN=2s")))
@@ -68,10 +56,32 @@ func TestProxiesFollowTheKeys(t *testing.T) {
 		{"to zero and back", (*followed).toZeroAndBack},
 		{"etcd gone", (*followed).etcdGone},
 	} {
-		if !t.Run(step.name, func(t *testing.T) { step.run(&f, t) }) {
+		if !t.Run(step.name, func(t *testing.T) { step.run(f, t) }) {
 			t.FailNow() // the next ones would start from somewhere else
 		}
 	}
+}
+
+// startProxies starts an etcd and every proxy.
+func startProxies(t *testing.T) *followed {
+	t.Helper()
+	f := &followed{}
+	var err error
+	if f.etcd, err = testbed.StartEtcd(docker.Gateway); err != nil {
+		t.Fatal(err)
+	}
+	f.stopEtcd = sync.OnceFunc(f.etcd.Stop)
+	t.Cleanup(f.stopEtcd)
+	f.keys = testbed.FollowKeys(t.Context(), f.etcd.Client, "/")
+	for _, image := range proxyImages {
+		c := keep(t)(docker.Run("-e", "ETCD="+f.etcd.URL, image))
+		ip, err := c.Do("inspect", "--format", "{{.NetworkSettings.IPAddress}}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.proxies = append(f.proxies, proxy{c, image, net.JoinHostPort(ip, "80")})
+	}
+	return f
 }
 
 // Every instance is stopped and started again: nobody notices.
@@ -94,9 +104,7 @@ func (f *followed) oddKeysAndDeadHosts(t *testing.T) {
 		"web/10.1.0.101:80", `";{}`, "",
 	}
 	for _, name := range odd {
-		if _, err := f.etcd.Client.Put(t.Context(), "/service/"+name, "running"); err != nil {
-			t.Fatal(err)
-		}
+		f.put(t, name)
 	}
 	f.restart(t, f.apps[0])
 	for _, name := range odd {

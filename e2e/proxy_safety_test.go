@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A request that may have done its work is sent again only if that is safe. One
+// that reached nobody is sent on, whatever its method.
+func TestProxiesRepeatOnlyWhatIsSafe(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	f := startProxies(t)
+	var mu sync.Mutex
+	received := map[string]int{} // requests at any server, by method and path
+	count := func(r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		received[r.Method+r.URL.Path]++
+	}
+	f.serve(t, func(w http.ResponseWriter, r *http.Request) {
+		count(r)
+		_, _ = io.WriteString(w, "good")
+	})
+	f.wantAnswer(t, "good")
+	f.put(t, net.JoinHostPort(docker.Gateway, "1")) // takes no connection
+	f.serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		count(r)
+		panic(http.ErrAbortHandler) // closes the connection, unanswered
+	})
+
+	client := http.Client{Timeout: 10 * time.Second}
+	for _, p := range f.proxies {
+		// Until the one that does not answer has had a request of this method.
+		for _, method := range []string{http.MethodPost, http.MethodGet} {
+			deadline := time.Now().Add(20 * time.Second)
+			pace := time.NewTicker(10 * time.Millisecond)
+			defer pace.Stop()
+			for n := 1; ; n++ {
+				<-pace.C
+				path := fmt.Sprintf("/%s/%d", p.image, n)
+				request, err := http.NewRequest(method, "http://"+p.address+path, strings.NewReader("x"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				response, err := client.Do(request)
+				if err != nil {
+					t.Fatalf("%s: %v", p.image, err)
+				}
+				_ = response.Body.Close()
+				mu.Lock()
+				sent := received[method+path]
+				mu.Unlock()
+				ok := response.StatusCode == http.StatusOK
+				if method == http.MethodPost && sent != 1 || method == http.MethodGet && !ok {
+					t.Fatalf("%s: %s number %d got to %d servers, and %s", p.image, method, n, sent, response.Status)
+				}
+				if !ok || sent > 1 {
+					t.Logf("%s: %s number %d got to %d servers, and %s", p.image, method, n, sent, response.Status)
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("%s: no %s of %d got to the server that does not answer", p.image, method, n)
+				}
+			}
+		}
+	}
+}
+
+// A reload lets the requests under way finish, whoever answers the next ones.
+func TestReloadLetsRequestsFinish(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	f := startProxies(t)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	f.serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			arrived <- struct{}{}
+			<-release
+		}
+		_, _ = io.WriteString(w, "first")
+	})
+	f.wantAnswer(t, "first")
+
+	client := http.Client{Timeout: 20 * time.Second}
+	answers := make(chan string, len(f.proxies))
+	for _, p := range f.proxies {
+		go func() { // with a POST, which nobody sends again
+			response, err := client.Post("http://"+p.address, "text/plain", strings.NewReader("x"))
+			if err != nil {
+				answers <- err.Error()
+				return
+			}
+			defer func() { _ = response.Body.Close() }()
+			body, _ := io.ReadAll(response.Body)
+			answers <- string(body)
+		}()
+		<-arrived
+	}
+	f.serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "second") })
+	f.wantAnswer(t, "second")
+	close(release)
+	for range f.proxies {
+		if answer := <-answers; answer != "first" {
+			t.Errorf("the request under way during a reload got %q", answer)
+		}
+	}
+}
+
+// Many changes at once make few reloads: each leaves an old process behind for a
+// while.
+func TestManyKeysMakeFewReloads(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	f := startProxies(t)
+	start := time.Now()
+	pace := time.NewTicker(20 * time.Millisecond)
+	defer pace.Stop()
+	for i := range 100 {
+		<-pace.C
+		f.put(t, fmt.Sprintf("127.0.0.1:%d", 1000+i)) // nobody is there
+	}
+	f.serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "last") })
+	f.wantAnswer(t, "last")
+	for _, p := range f.proxies {
+		logs, err := p.Logs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reloads, took := strings.Count(logs, "out of sync"), time.Since(start)
+		t.Logf("%s: %d reloads in %s", p.image, reloads, took)
+		if most := int(took.Seconds()) + 2; reloads > most {
+			t.Errorf("%s: %d reloads in %s, want %d at most", p.image, reloads, took, most)
+		}
+	}
+}
+
+// serve runs a server on this machine, and puts its key by hand.
+func (f *followed) serve(t *testing.T, answer http.HandlerFunc) {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(docker.Gateway, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(answer)
+	_ = server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	f.put(t, listener.Addr().String())
+}
+
+func (f *followed) put(t *testing.T, name string) {
+	t.Helper()
+	if _, err := f.etcd.Client.Put(t.Context(), "/service/"+name, "running"); err != nil {
+		t.Fatal(err)
+	}
+}
