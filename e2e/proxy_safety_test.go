@@ -74,7 +74,8 @@ func TestProxiesRepeatOnlyWhatIsSafe(t *testing.T) {
 	}
 }
 
-// A reload lets the requests under way finish, whoever answers the next ones.
+// A reload lets the requests under way finish, whoever answers the next ones. And a
+// stop ends a proxy without force.
 func TestReloadLetsRequestsFinish(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
@@ -110,6 +111,14 @@ func TestReloadLetsRequestsFinish(t *testing.T) {
 	for range f.proxies {
 		if answer := <-answers; answer != "first" {
 			t.Errorf("the request under way during a reload got %q", answer)
+		}
+	}
+	for _, p := range f.proxies {
+		if _, err := p.Do("stop"); err != nil {
+			t.Fatal(err)
+		}
+		if state, err := p.Do("inspect", "--format", "{{.State.ExitCode}}"); err != nil || state != "0" {
+			t.Errorf("%s ended with %s, %v; want 0: nobody had to be killed", p.image, state, err)
 		}
 	}
 }

@@ -1,13 +1,16 @@
 #!/bin/sh
-# Runs a proxy as the container's first process, and beside it confd, which keeps
-# the proxy's configuration in step with the keys.
+# Runs a proxy, and beside it confd, which keeps the proxy's configuration in step
+# with the keys. Ends with the proxy.
 #
-#   start.sh FILE COMMAND...   FILE is what confd renders, COMMAND the proxy
+#   start.sh FILE SIGNAL COMMAND...
+#
+# FILE is what confd renders, COMMAND runs the proxy in the foreground, and SIGNAL
+# has it finish the requests under way and exit.
 set -eu
 
 : "${ETCD:?is required, such as http://10.1.0.101:2379, or several with commas}"
-file=$1
-shift
+file=$1 signal=$2
+shift 2
 
 nodes=
 for url in $(echo "$ETCD" | tr , ' '); do
@@ -28,5 +31,10 @@ follow() {
 	done
 }
 
+"$@" &
+proxy=$!
+echo "$proxy" >/run/proxy.pid
+# Again and again: HAProxy 2.6 forgets a signal that comes while it starts.
+trap 'while kill -s "$signal" "$proxy" 2>/dev/null; do sleep 1; done; exit 0' TERM
 follow &
-exec "$@"
+wait "$proxy"
