@@ -75,13 +75,21 @@ func startProxies(t *testing.T) *followed {
 	f.keys = testbed.FollowKeys(t.Context(), f.etcd.Client, "/")
 	for _, image := range proxyImages {
 		c := keep(t)(docker.Run("-e", "ETCD="+f.etcd.URL, image))
-		ip, err := c.Do("inspect", "--format", "{{.NetworkSettings.IPAddress}}")
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.proxies = append(f.proxies, proxy{c, image, net.JoinHostPort(ip, "80")})
+		p := proxy{Container: c, image: image}
+		p.findAddress(t)
+		f.proxies = append(f.proxies, p)
 	}
 	return f
+}
+
+// findAddress finds where the proxy listens, on its own IP.
+func (p *proxy) findAddress(t *testing.T) {
+	t.Helper()
+	ip, err := p.Do("inspect", "--format", "{{.NetworkSettings.IPAddress}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.address = net.JoinHostPort(ip, "80")
 }
 
 // Every instance is stopped and started again: nobody notices.
@@ -151,7 +159,8 @@ func (f *followed) toZeroAndBack(t *testing.T) {
 	}
 }
 
-// With etcd gone the proxies go on with what they knew last.
+// With etcd gone the proxies go on with what they knew last, even if they are
+// started again.
 func (f *followed) etcdGone(t *testing.T) {
 	f.stopEtcd()
 	verdict := f.load(t)
@@ -160,6 +169,16 @@ func (f *followed) etcdGone(t *testing.T) {
 		f.wantServed(t, app)
 	}
 	verdict(time.Time{})
+
+	for i, p := range f.proxies {
+		if _, err := p.Do("restart"); err != nil {
+			t.Fatal(err)
+		}
+		f.proxies[i].findAddress(t)
+	}
+	for _, app := range f.apps {
+		f.wantServed(t, app)
+	}
 }
 
 // load sends requests to every proxy until verdict is called. None may have failed
