@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -120,6 +121,44 @@ func TestReloadLetsRequestsFinish(t *testing.T) {
 		if state, err := p.Do("inspect", "--format", "{{.State.ExitCode}}"); err != nil || state != "0" {
 			t.Errorf("%s ended with %s, %v; want 0: nobody had to be killed", p.image, state, err)
 		}
+	}
+}
+
+// A client's idle connection takes one more request after a reload, and then ends:
+// a POST on one that is cut at that moment would be lost.
+func TestHAProxyKeepsIdleConnectionsOverAReload(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	f := startProxies(t)
+	f.serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "first") })
+	f.wantAnswer(t, "first")
+	haproxy := f.proxies[0]
+	conn, err := net.Dial("tcp", haproxy.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	answers := bufio.NewReader(conn)
+	post := func() *http.Response {
+		t.Helper()
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 0\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		return response
+	}
+	if response := post(); response.Close {
+		t.Error("the connection ends without a reload")
+	}
+	f.serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "second") })
+	f.wantAnswer(t, "second")
+	if response := post(); response.StatusCode != http.StatusOK || !response.Close {
+		t.Errorf("after a reload: %s, and the connection is said to end: %t; want 200, and true", response.Status, response.Close)
 	}
 }
 
