@@ -240,7 +240,7 @@ func (f *followed) wantServed(t *testing.T, app *testbed.Container) {
 // wantAnswer waits until every proxy has given this answer.
 func (f *followed) wantAnswer(t *testing.T, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	ask := time.NewTicker(20 * time.Millisecond)
 	defer ask.Stop()

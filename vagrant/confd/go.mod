@@ -1,3 +1,5 @@
+// confd, for the images of ../haproxy and ../nginx. Fetch another release with
+// go get -tool github.com/abtreece/confd/cmd/confd@VERSION
 module dockreg/vagrant/confd
 
 go 1.26.0
