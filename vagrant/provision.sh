@@ -1,0 +1,66 @@
+#!/bin/sh
+# Makes a host of the demo from a plain Debian 12: Docker, the host's members of the
+# etcd cluster, and the image with the sample app and dockreg. Run again, it leaves
+# alone what is there, and builds the image anew.
+#
+#   provision.sh host-1|host-2 IP
+set -eu
+host=$1 ip=$2
+repo=/vagrant
+first=10.1.0.101 # host-1, where the cluster begins
+
+if ! { command -v dockerd && command -v etcdctl && command -v curl; } >/dev/null; then
+	echo "installing Docker and etcdctl ..."
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	apt-get install -y -qq docker.io etcd-client curl >/dev/null
+fi
+usermod -aG docker vagrant # so that the walk needs no sudo
+
+# For hosts that reach no image registry: what "docker save" wrote elsewhere.
+if [ -e $repo/vagrant/images.tar ]; then
+	echo "loading the images from vagrant/images.tar ..."
+	docker load --quiet --input $repo/vagrant/images.tar
+else
+	echo "building the image with etcd ..."
+	docker build --quiet --tag dockreg-vagrant-etcd $repo/vagrant/etcd
+	echo "building the image with the sample app and dockreg, in some minutes the first time ..."
+	docker build --quiet --tag dockreg $repo
+fi
+
+# member NAME CLIENT-PORT PEER-PORT STATE CLUSTER: in a container, which Docker
+# starts again with the host.
+member() {
+	docker container inspect "$1" >/dev/null 2>&1 && return
+	echo "starting the etcd member $1 ..."
+	docker run -d --name "$1" --network host --restart always \
+		--volume "$1:/var/lib/etcd" dockreg-vagrant-etcd --name "$1" --data-dir /var/lib/etcd/data \
+		--listen-client-urls "http://$ip:$2,http://127.0.0.1:$2" \
+		--advertise-client-urls "http://$ip:$2" \
+		--listen-peer-urls "http://$ip:$3" --initial-advertise-peer-urls "http://$ip:$3" \
+		--initial-cluster-state "$4" --initial-cluster "$5" >/dev/null
+}
+
+healthy() { # as seen through the member at $1, within a minute
+	timeout 60 sh -c "until etcdctl --endpoints $1 endpoint health >/dev/null 2>&1; do sleep 1; done" || {
+		echo "etcd at $1 has no quorum; is host-1 up?" >&2
+		exit 1
+	}
+}
+
+# Two of the three members are on host-1, so that it makes a quorum by itself.
+two=etcd-a=http://$first:2380,etcd-b=http://$first:12380
+if [ "$host" = host-1 ]; then
+	member etcd-a 2379 2380 new $two
+	member etcd-b 12379 12380 new $two
+elif ! docker container inspect etcd-c >/dev/null 2>&1; then
+	healthy $first:2379
+	# A host-2 that was destroyed left its member behind, which comes back only as
+	# a new one.
+	old=$(etcdctl --endpoints $first:2379 member list | sed -n "s|, .*http://$ip:2380,.*||p")
+	[ -z "$old" ] || etcdctl --endpoints $first:2379 member remove "$old"
+	etcdctl --endpoints $first:2379 member add etcd-c --peer-urls "http://$ip:2380" >/dev/null
+	member etcd-c 2379 2380 existing "$two,etcd-c=http://$ip:2380"
+fi
+healthy 127.0.0.1:2379
+echo "$host is ready"
