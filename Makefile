@@ -84,6 +84,17 @@ demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running
 	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory image; fi
 	@cd e2e && go run ./demo -image $(IMAGE) -binaries $(DIST) $(if $(KEEP),-keep)
 
+# The hosts get the images as a file, so that they need no image registry.
+.PHONY: vagrant-demo
+vagrant-demo: build image ## walk the two-host walk of vagrant/README.md, in some minutes
+	@command -v vagrant >/dev/null || \
+		{ echo "installing Vagrant ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends vagrant vagrant-libvirt >/dev/null; }
+	@trap 'rm -f $(CURDIR)/vagrant/images.tar; docker rmi dockreg-vagrant-etcd >/dev/null' EXIT; set -e; \
+		echo "saving the images for the hosts ..."; \
+		docker build --quiet --tag dockreg-vagrant-etcd vagrant/etcd >/dev/null 2>&1; \
+		docker save --output vagrant/images.tar dockreg dockreg-vagrant-etcd; \
+		cd e2e; DOCKREG_VAGRANT=1 go test -v -count=1 -timeout 30m -run TestVagrant .
+
 .PHONY: bench
 bench: apps ## measure dockreg beside a shell loop, into docs/benchmark.md; N=15 STOPS=15
 	@mkdir -p docs

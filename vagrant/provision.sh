@@ -41,11 +41,25 @@ member() {
 		--initial-cluster-state "$4" --initial-cluster "$5" >/dev/null
 }
 
-healthy() { # as seen through the member at $1, within a minute
-	timeout 60 sh -c "until etcdctl --endpoints $1 endpoint health >/dev/null 2>&1; do sleep 1; done" || {
-		echo "etcd at $1 has no quorum; is host-1 up?" >&2
-		exit 1
-	}
+# retry SECONDS COMMAND: until it succeeds; the last time, it says why not.
+retry() {
+	end=$(($(date +%s) + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		if [ "$(date +%s)" -ge $end ]; then
+			"$@"
+			return
+		fi
+		sleep 1
+	done
+}
+
+# A host-2 that was destroyed left its member behind. It can't come back with
+# nothing in its memory, so it makes room for a new one.
+join() {
+	old=$(etcdctl --endpoints $first:2379 member list | sed -n "s|, .*http://$ip:2380,.*||p")
+	[ -z "$old" ] || etcdctl --endpoints $first:2379 member remove "$old" || return
+	etcdctl --endpoints $first:2379 member add etcd-c --peer-urls "http://$ip:2380"
 }
 
 # Two of the three members are on host-1, so that it makes a quorum by itself.
@@ -54,13 +68,9 @@ if [ "$host" = host-1 ]; then
 	member etcd-a 2379 2380 new $two
 	member etcd-b 12379 12380 new $two
 elif ! docker container inspect etcd-c >/dev/null 2>&1; then
-	healthy $first:2379
-	# A host-2 that was destroyed left its member behind, which comes back only as
-	# a new one.
-	old=$(etcdctl --endpoints $first:2379 member list | sed -n "s|, .*http://$ip:2380,.*||p")
-	[ -z "$old" ] || etcdctl --endpoints $first:2379 member remove "$old"
-	etcdctl --endpoints $first:2379 member add etcd-c --peer-urls "http://$ip:2380" >/dev/null
+	echo "joining the etcd on host-1 ..."
+	retry 600 join # host-1 may be on its way up
 	member etcd-c 2379 2380 existing "$two,etcd-c=http://$ip:2380"
 fi
-healthy 127.0.0.1:2379
+retry 60 etcdctl endpoint health
 echo "$host is ready"

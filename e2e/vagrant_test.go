@@ -1,0 +1,357 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/e2e/testbed"
+)
+
+const (
+	vagrantDir  = "../vagrant"
+	vagrantEtcd = "http://10.1.0.101:2379"
+)
+
+// needVagrant skips a test unless it was asked for: the hosts take the network
+// 10.1.0.0/24, and minutes.
+func needVagrant(t *testing.T) {
+	t.Helper()
+	if os.Getenv("DOCKREG_VAGRANT") != "1" {
+		t.Skip("make vagrant-demo runs this, with DOCKREG_VAGRANT=1")
+	}
+}
+
+// step is one command of the walk, and what it shows.
+type step struct {
+	where   string // host-1, host-2, or nothing for this machine
+	command string
+	shows   string
+}
+
+// stepsOf are the commands in a README's console blocks, in order.
+func stepsOf(readme string) []step {
+	var steps []step
+	prompt := regexp.MustCompile(`^(host-\d)?\$ (.*)\n`)
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(readme, -1) {
+		for line := range strings.Lines(block[1]) {
+			if m := prompt.FindStringSubmatch(line); m != nil {
+				steps = append(steps, step{where: m[1], command: m[2]})
+			} else {
+				steps[len(steps)-1].shows += line
+			}
+		}
+	}
+	return steps
+}
+
+// walk is a reader who walks the walk.
+type walk struct {
+	// known has the ids and addresses in the README, and what they are here.
+	known map[string]string
+	keys  *testbed.Keys // once there is an etcd
+}
+
+// The README's commands, in its order, on two real hosts of Vagrant's, show what it
+// says they do.
+func TestVagrantWalk(t *testing.T) {
+	needVagrant(t)
+	text, err := os.ReadFile(vagrantDir + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if up, _ := filepath.Glob(vagrantDir + "/.vagrant/machines/*/*/id"); up != nil {
+		t.Fatalf("somebody's hosts are there: vagrant destroy -f, in %s, removes them", vagrantDir)
+	}
+	// Whoever interrupts this should find nothing left.
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt)
+	defer stop()
+	t.Cleanup(func() {
+		if out, err := vagrant(context.Background(), nil, "destroy", "-f"); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+
+	w := &walk{known: map[string]string{}}
+	steps := stepsOf(string(text))
+	if len(steps) < 20 {
+		t.Fatalf("the README has %d commands, want the whole walk", len(steps))
+	}
+	for _, s := range steps {
+		if strings.HasPrefix(s.command, "vagrant ssh ") {
+			continue // it is in the next prompt
+		}
+		began := time.Now()
+		w.take(ctx, t, s)
+		switch {
+		case s.command == "vagrant up host-1":
+			w.follow(t)
+		case strings.HasPrefix(s.command, "docker stop "):
+			w.wantGoneAtOnce(ctx, t, s.where, began)
+		case s.command == "vagrant halt -f host-2":
+			w.wantLapsed(ctx, t)
+		}
+	}
+	wantNothingLeft(t)
+}
+
+// take runs a command until it shows what it should. One that changes something
+// runs just once.
+func (w *walk) take(ctx context.Context, t *testing.T, s step) {
+	t.Helper()
+	command := w.fillIn(s.command)
+	fmt.Printf("%s$ %s\n", s.where, command)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	reads := strings.HasPrefix(command, "etcdctl ") || strings.HasPrefix(command, "curl ")
+	began := time.Now()
+	for {
+		args := []string{"ssh", s.where, "-c", command}
+		live := io.Discard
+		if s.where == "" {
+			args = strings.Fields(strings.TrimPrefix(command, "vagrant "))
+			live = os.Stdout
+		}
+		out, err := vagrant(ctx, live, args...)
+		if err == nil && s.shows != "" {
+			err = w.compare(s.shows, out)
+		}
+		if err == nil {
+			if s.where != "" {
+				fmt.Print(out)
+			} else {
+				fmt.Printf("    (%.0f s)\n", time.Since(began).Seconds())
+			}
+			return
+		}
+		if !reads || time.Since(began) > 30*time.Second || ctx.Err() != nil {
+			t.Fatalf("%s$ %s\nshows\n%s\n%v", s.where, command, out, err)
+		}
+	}
+}
+
+// vagrant runs the command in the demo's folder, and returns what it printed. Its
+// own lines, not those of what it runs, go to live too.
+func vagrant(ctx context.Context, live io.Writer, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "vagrant", args...)
+	cmd.Dir = vagrantDir
+	cmd.Env = append(cleanEnv(), "VAGRANT_DEFAULT_PROVIDER=docker", "VAGRANT_CHECKPOINT_DISABLE=1")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		out.WriteString(lines.Text() + "\n")
+		if live != nil && strings.HasPrefix(lines.Text(), "==> ") {
+			_, _ = fmt.Fprintln(live, "   ", lines.Text())
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		return out.String(), fmt.Errorf("vagrant %s: %w\n%s", args[0], err, &stderr)
+	}
+	return out.String(), nil
+}
+
+// token is what in the README differs on each walk: a container's id, long or
+// short, a lease's or a member's, an address, and the time left of a lease.
+var token = regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9a-f]{15,16}\b|\b[0-9a-f]{12}\b|\b10\.1\.0\.\d+:3\d{4}\b|remaining\(\d+s\)`)
+
+// fillIn puts what the tokens are here in their place.
+func (w *walk) fillIn(text string) string {
+	return token.ReplaceAllStringFunc(text, func(tok string) string {
+		if here, ok := w.known[tok]; ok {
+			return here
+		}
+		return tok
+	})
+}
+
+// compare says which line of got differs from want, or that there are more or
+// fewer. Their order is etcd's affair. Tokens that are new get known.
+func (w *walk) compare(want, got string) error {
+	known := maps.Clone(w.known)
+	left := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
+next:
+	for line := range strings.Lines(want) {
+		pattern, tokens := patternOf(strings.TrimSuffix(line, "\n"), known)
+		for i, candidate := range left {
+			if m := pattern.FindStringSubmatch(candidate); m != nil {
+				for j, tok := range tokens {
+					learn(known, tok, m[j+1])
+				}
+				left = append(left[:i], left[i+1:]...)
+				continue next
+			}
+		}
+		return fmt.Errorf("and lacks %s", w.fillIn(line))
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("where the README has less: %q", left)
+	}
+	w.known = known
+	return nil
+}
+
+// patternOf matches a line of the README's, with any value for a token that is not
+// known yet; these are the pattern's groups.
+func patternOf(line string, known map[string]string) (pattern *regexp.Regexp, tokens []string) {
+	var b strings.Builder
+	end := 0
+	for _, at := range token.FindAllStringIndex(line, -1) {
+		tok := line[at[0]:at[1]]
+		b.WriteString(regexp.QuoteMeta(line[end:at[0]]))
+		end = at[1]
+		here, ok := known[tok]
+		switch host, _, isAddress := strings.Cut(tok, ":"); {
+		case strings.HasPrefix(tok, "remaining"):
+			b.WriteString(`remaining\(\d+s\)`)
+		case ok:
+			b.WriteString(regexp.QuoteMeta(here))
+		case isAddress:
+			b.WriteString("(" + regexp.QuoteMeta(host) + `:\d+)`)
+			tokens = append(tokens, tok)
+		default:
+			b.WriteString("([0-9a-f]{12,64})")
+			tokens = append(tokens, tok)
+		}
+	}
+	b.WriteString(regexp.QuoteMeta(line[end:]))
+	return regexp.MustCompile("^" + b.String() + "$"), tokens
+}
+
+// learn notes what a token is here. A container's id is known by its start too.
+func learn(known map[string]string, tok, here string) {
+	known[tok] = here
+	if len(tok) == 64 && len(here) == 64 {
+		known[tok[:12]] = here[:12]
+	}
+}
+
+// follow follows the keys in the hosts' etcd, from this machine.
+func (w *walk) follow(t *testing.T) {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{vagrantEtcd}, DialTimeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	w.keys = testbed.FollowKeys(t.Context(), client, "/service/")
+}
+
+// wantGoneAtOnce wants that of the three keys one went when its container was told
+// to stop, long before it had.
+func (w *walk) wantGoneAtOnce(ctx context.Context, t *testing.T, where string, began time.Time) {
+	t.Helper()
+	returned := time.Now()
+	gone := w.gone(ctx, t, 2, began)
+	out, err := vagrant(ctx, nil, "ssh", where, "-c", "docker events --since 60s --until 0s --filter event=kill --format '{{.TimeNano}}' | head -n 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nanos, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := gone.Sub(time.Unix(0, nanos))
+	fmt.Printf("==> from the stop to the key gone: %.2f s\n", took.Seconds())
+	// supervisord takes up to a second to react.
+	if took > 1500*time.Millisecond || gone.After(returned) {
+		t.Errorf("the key was gone %s after the stop, and %s before the command was done", took, returned.Sub(gone))
+	}
+}
+
+// wantLapsed wants P8: the keys on the lost host-2 went within TTL + 1.5 s.
+func (w *walk) wantLapsed(ctx context.Context, t *testing.T) {
+	t.Helper()
+	id, err := os.ReadFile(vagrantDir + "/.vagrant/machines/host-2/docker/id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := (&testbed.Container{ID: string(id)}).Do("inspect", "--format", "{{.State.FinishedAt}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	died, err := time.Parse(time.RFC3339Nano, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := w.gone(ctx, t, 1, died).Sub(died)
+	fmt.Printf("==> from host-2's end to its keys gone: %.1f s\n", took.Seconds())
+	if took > 21500*time.Millisecond {
+		t.Errorf("host-2's keys were gone %s after its end, want TTL + 1.5s at most", took)
+	}
+}
+
+// gone waits until no more than that many keys are left, and returns when the last
+// one went.
+func (w *walk) gone(ctx context.Context, t *testing.T, left int, since time.Time) (at time.Time) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
+	defer cancel()
+	if err := w.keys.AwaitPresent(ctx, left); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range w.keys.History() {
+		if e.Gone && e.At.After(since) {
+			at = e.At
+		}
+	}
+	if at.IsZero() {
+		t.Fatalf("no key went after %s: %v", since, w.keys.History())
+	}
+	return at
+}
+
+// The walk's last command removes all that its first ones made.
+func wantNothingLeft(t *testing.T) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"ps", "-a", "--filter", "name=vagrant_host-"},
+		{"network", "ls", "--filter", "name=vagrant_network_10.1.0.0/24"},
+		{"images", "dockreg-vagrant-host"},
+	} {
+		out, err := exec.Command("docker", append(args, "-q")...).Output()
+		if err != nil || len(out) > 0 {
+			t.Errorf("docker %s: %q, %v; want nothing left", strings.Join(args, " "), out, err)
+		}
+	}
+}
+
+// The Vagrantfile suits the providers with virtual machines too.
+func TestVagrantfile(t *testing.T) {
+	needVagrant(t)
+	// All that Vagrant wants to know of a VirtualBox before it starts machines.
+	path := t.TempDir()
+	if err := os.WriteFile(path+"/VBoxManage", []byte("#!/bin/sh\necho 7.0.20r163906\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, provider := range []string{"virtualbox", "libvirt"} {
+		cmd := exec.Command("vagrant", "validate")
+		cmd.Dir = vagrantDir
+		cmd.Env = append(cleanEnv(), "VAGRANT_DEFAULT_PROVIDER="+provider, "VAGRANT_DOTFILE_PATH="+t.TempDir(),
+			"VAGRANT_CHECKPOINT_DISABLE=1", "PATH="+path+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", provider, err, out)
+		}
+	}
+}
