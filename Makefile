@@ -13,7 +13,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build dist/dockreg-linux-amd64 and -arm64
@@ -84,16 +84,19 @@ demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running
 	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory image; fi
 	@cd e2e && go run ./demo -image $(IMAGE) -binaries $(DIST) $(if $(KEEP),-keep)
 
-# The hosts get the images as a file, so that they need no image registry.
+# What the hosts run, for hosts that reach no image registry.
+vagrant/images.tar: image
+	@echo "saving the images for the hosts ..."
+	@docker build --quiet --tag dockreg-vagrant-etcd vagrant/etcd >/dev/null
+	@docker save --output $@ $(IMAGE) dockreg-vagrant-etcd
+	@docker rmi dockreg-vagrant-etcd >/dev/null
+
 .PHONY: vagrant-demo
-vagrant-demo: build image ## walk the two-host walk of vagrant/README.md, in some minutes
+vagrant-demo: build vagrant/images.tar ## walk the walk of vagrant/README.md over two hosts, live, in some minutes
 	@command -v vagrant >/dev/null || \
 		{ echo "installing Vagrant ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends vagrant vagrant-libvirt >/dev/null; }
-	@trap 'rm -f $(CURDIR)/vagrant/images.tar; docker rmi dockreg-vagrant-etcd >/dev/null' EXIT; set -e; \
-		echo "saving the images for the hosts ..."; \
-		docker build --quiet --tag dockreg-vagrant-etcd vagrant/etcd >/dev/null 2>&1; \
-		docker save --output vagrant/images.tar dockreg dockreg-vagrant-etcd; \
-		cd e2e; DOCKREG_VAGRANT=1 go test -v -count=1 -timeout 30m -run TestVagrant .
+	@trap 'rm -f $(CURDIR)/vagrant/images.tar' EXIT; \
+		cd e2e && DOCKREG_VAGRANT=1 go test -v -count=1 -timeout 30m -run Vagrant .
 
 .PHONY: bench
 bench: apps ## measure dockreg beside a shell loop, into docs/benchmark.md; N=15 STOPS=15

@@ -6,12 +6,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,34 +34,13 @@ func needVagrant(t *testing.T) {
 	}
 }
 
-// step is one command of the walk, and what it shows.
-type step struct {
-	where   string // host-1, host-2, or nothing for this machine
-	command string
-	shows   string
-}
-
-// stepsOf are the commands in a README's console blocks, in order.
-func stepsOf(readme string) []step {
-	var steps []step
-	prompt := regexp.MustCompile(`^(host-\d)?\$ (.*)\n`)
-	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(readme, -1) {
-		for line := range strings.Lines(block[1]) {
-			if m := prompt.FindStringSubmatch(line); m != nil {
-				steps = append(steps, step{where: m[1], command: m[2]})
-			} else {
-				steps[len(steps)-1].shows += line
-			}
-		}
-	}
-	return steps
-}
-
 // walk is a reader who walks the walk.
 type walk struct {
 	// known has the ids and addresses in the README, and what they are here.
 	known map[string]string
-	keys  *testbed.Keys // once there is an etcd
+	// Once there is an etcd:
+	etcd *clientv3.Client
+	keys *testbed.Keys
 }
 
 // The README's commands, in its order, on two real hosts of Vagrant's, show what it
@@ -95,15 +72,18 @@ func TestVagrantWalk(t *testing.T) {
 		if strings.HasPrefix(s.command, "vagrant ssh ") {
 			continue // it is in the next prompt
 		}
-		began := time.Now()
+		began, slack := time.Now(), time.Duration(0)
+		if s.command == "vagrant halt -f host-2" && w.leads(ctx, t, "http://10.1.0.102:2379") {
+			slack = 3 * time.Second
+		}
 		w.take(ctx, t, s)
 		switch {
 		case s.command == "vagrant up host-1":
-			w.follow(t)
+			w.follow(ctx, t)
 		case strings.HasPrefix(s.command, "docker stop "):
 			w.wantGoneAtOnce(ctx, t, s.where, began)
 		case s.command == "vagrant halt -f host-2":
-			w.wantLapsed(ctx, t)
+			w.wantLapsed(ctx, t, 21500*time.Millisecond+slack)
 		}
 	}
 	wantNothingLeft(t)
@@ -172,90 +152,29 @@ func vagrant(ctx context.Context, live io.Writer, args ...string) (string, error
 	return out.String(), nil
 }
 
-// token is what in the README differs on each walk: a container's id, long or
-// short, a lease's or a member's, an address, and the time left of a lease.
-var token = regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9a-f]{15,16}\b|\b[0-9a-f]{12}\b|\b10\.1\.0\.\d+:3\d{4}\b|remaining\(\d+s\)`)
-
-// fillIn puts what the tokens are here in their place.
-func (w *walk) fillIn(text string) string {
-	return token.ReplaceAllStringFunc(text, func(tok string) string {
-		if here, ok := w.known[tok]; ok {
-			return here
-		}
-		return tok
-	})
-}
-
-// compare says which line of got differs from want, or that there are more or
-// fewer. Their order is etcd's affair. Tokens that are new get known.
-func (w *walk) compare(want, got string) error {
-	known := maps.Clone(w.known)
-	left := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
-next:
-	for line := range strings.Lines(want) {
-		pattern, tokens := patternOf(strings.TrimSuffix(line, "\n"), known)
-		for i, candidate := range left {
-			if m := pattern.FindStringSubmatch(candidate); m != nil {
-				for j, tok := range tokens {
-					learn(known, tok, m[j+1])
-				}
-				left = append(left[:i], left[i+1:]...)
-				continue next
-			}
-		}
-		return fmt.Errorf("and lacks %s", w.fillIn(line))
-	}
-	if len(left) > 0 {
-		return fmt.Errorf("where the README has less: %q", left)
-	}
-	w.known = known
-	return nil
-}
-
-// patternOf matches a line of the README's, with any value for a token that is not
-// known yet; these are the pattern's groups.
-func patternOf(line string, known map[string]string) (pattern *regexp.Regexp, tokens []string) {
-	var b strings.Builder
-	end := 0
-	for _, at := range token.FindAllStringIndex(line, -1) {
-		tok := line[at[0]:at[1]]
-		b.WriteString(regexp.QuoteMeta(line[end:at[0]]))
-		end = at[1]
-		here, ok := known[tok]
-		switch host, _, isAddress := strings.Cut(tok, ":"); {
-		case strings.HasPrefix(tok, "remaining"):
-			b.WriteString(`remaining\(\d+s\)`)
-		case ok:
-			b.WriteString(regexp.QuoteMeta(here))
-		case isAddress:
-			b.WriteString("(" + regexp.QuoteMeta(host) + `:\d+)`)
-			tokens = append(tokens, tok)
-		default:
-			b.WriteString("([0-9a-f]{12,64})")
-			tokens = append(tokens, tok)
-		}
-	}
-	b.WriteString(regexp.QuoteMeta(line[end:]))
-	return regexp.MustCompile("^" + b.String() + "$"), tokens
-}
-
-// learn notes what a token is here. A container's id is known by its start too.
-func learn(known map[string]string, tok, here string) {
-	known[tok] = here
-	if len(tok) == 64 && len(here) == 64 {
-		known[tok[:12]] = here[:12]
-	}
-}
-
 // follow follows the keys in the hosts' etcd, from this machine.
-func (w *walk) follow(t *testing.T) {
+func (w *walk) follow(ctx context.Context, t *testing.T) {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{vagrantEtcd}, DialTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	w.keys = testbed.FollowKeys(t.Context(), client, "/service/")
+	w.etcd = client
+	w.keys = testbed.FollowKeys(ctx, client, "/service/")
+}
+
+// leads says whether the member at endpoint is etcd's leader. With it, etcd loses
+// what it knew of the age of leases: the next leader gives each its whole time.
+func (w *walk) leads(ctx context.Context, t *testing.T, endpoint string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	status, err := w.etcd.Status(ctx, endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status.Leader == status.Header.MemberId
 }
 
 // wantGoneAtOnce wants that of the three keys one went when its container was told
@@ -274,14 +193,14 @@ func (w *walk) wantGoneAtOnce(ctx context.Context, t *testing.T, where string, b
 	}
 	took := gone.Sub(time.Unix(0, nanos))
 	fmt.Printf("==> from the stop to the key gone: %.2f s\n", took.Seconds())
-	// supervisord takes up to a second to react.
-	if took > 1500*time.Millisecond || gone.After(returned) {
+	// Of which supervisord takes up to one to react.
+	if took > 2*time.Second || gone.After(returned) {
 		t.Errorf("the key was gone %s after the stop, and %s before the command was done", took, returned.Sub(gone))
 	}
 }
 
-// wantLapsed wants P8: the keys on the lost host-2 went within TTL + 1.5 s.
-func (w *walk) wantLapsed(ctx context.Context, t *testing.T) {
+// wantLapsed wants P8: the keys on the lost host-2 went in time.
+func (w *walk) wantLapsed(ctx context.Context, t *testing.T, limit time.Duration) {
 	t.Helper()
 	id, err := os.ReadFile(vagrantDir + "/.vagrant/machines/host-2/docker/id")
 	if err != nil {
@@ -297,8 +216,8 @@ func (w *walk) wantLapsed(ctx context.Context, t *testing.T) {
 	}
 	took := w.gone(ctx, t, 1, died).Sub(died)
 	fmt.Printf("==> from host-2's end to its keys gone: %.1f s\n", took.Seconds())
-	if took > 21500*time.Millisecond {
-		t.Errorf("host-2's keys were gone %s after its end, want TTL + 1.5s at most", took)
+	if took > limit {
+		t.Errorf("host-2's keys were gone %s after its end, want %s at most", took, limit)
 	}
 }
 
@@ -350,7 +269,12 @@ func TestVagrantfile(t *testing.T) {
 		cmd.Dir = vagrantDir
 		cmd.Env = append(cleanEnv(), "VAGRANT_DEFAULT_PROVIDER="+provider, "VAGRANT_DOTFILE_PATH="+t.TempDir(),
 			"VAGRANT_CHECKPOINT_DISABLE=1", "PATH="+path+":"+os.Getenv("PATH"))
-		if out, err := cmd.CombinedOutput(); err != nil {
+		out, err := cmd.CombinedOutput()
+		if bytes.Contains(out, []byte("provider '"+provider+"' could not be found")) && os.Getenv("CI") != "true" {
+			t.Logf("the plugin vagrant-%s is not here to validate its part", provider)
+			continue
+		}
+		if err != nil {
 			t.Errorf("%s: %v\n%s", provider, err, out)
 		}
 	}
