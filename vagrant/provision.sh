@@ -23,9 +23,9 @@ if [ -e $repo/vagrant/images.tar ]; then
 	docker load --quiet --input $repo/vagrant/images.tar
 else
 	echo "building the image with etcd ..."
-	docker build --quiet --tag dockreg-vagrant-etcd $repo/vagrant/etcd
+	docker build --quiet --tag dockreg-vagrant-etcd $repo/vagrant/etcd >/dev/null
 	echo "building the image with the sample app and dockreg, in some minutes the first time ..."
-	docker build --quiet --tag dockreg $repo
+	docker build --quiet --tag dockreg $repo >/dev/null
 fi
 
 # member NAME CLIENT-PORT PEER-PORT STATE CLUSTER: in a container, which Docker
