@@ -85,10 +85,10 @@ demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running
 	@cd e2e && go run ./demo -image $(IMAGE) -binaries $(DIST) $(if $(KEEP),-keep)
 
 # What the hosts run, for hosts that reach no image registry.
-vagrant/images.tar: image
+vagrant/images.tar: image proxies
 	@echo "saving the images for the hosts ..."
 	@docker build --quiet --tag dockreg-vagrant-etcd vagrant/etcd >/dev/null
-	@docker save --output $@ $(IMAGE) dockreg-vagrant-etcd
+	@docker save --output $@ $(IMAGE) dockreg-haproxy dockreg-vagrant-etcd
 	@docker rmi dockreg-vagrant-etcd >/dev/null
 
 .PHONY: vagrant-demo

@@ -69,6 +69,7 @@ func TestVagrantWalk(t *testing.T) {
 		t.Fatalf("the README has %d commands, want the whole walk", len(steps))
 	}
 	measured := 0
+	var load *testbed.Load
 	for _, s := range steps {
 		if strings.HasPrefix(s.command, "vagrant ssh ") {
 			continue // it is in the next prompt
@@ -77,20 +78,30 @@ func TestVagrantWalk(t *testing.T) {
 		if s.command == "vagrant halt -f host-2" && w.leads(ctx, t, "http://10.1.0.102:2379") {
 			slack = 3 * time.Second
 		}
+		if s.command == "vagrant halt -f host-2" && load != nil {
+			wantNoneLost(t, load, "a rolling restart and a stop", time.Time{})
+			load = startLoad()
+		}
 		w.take(ctx, t, s)
 		switch {
 		case s.command == "vagrant up host-1":
 			w.follow(ctx, t)
+		case s.command == "curl http://10.1.0.101/":
+			load = startLoad()
 		case strings.HasPrefix(s.command, "docker stop "):
 			w.wantGoneAtOnce(ctx, t, s.where, began)
 			measured++
 		case s.command == "vagrant halt -f host-2":
-			w.wantLapsed(ctx, t, 21500*time.Millisecond+slack)
+			died := w.wantLapsed(ctx, t, 21500*time.Millisecond+slack)
+			if load != nil {
+				wantNoneLost(t, load, "the loss of host-2", died)
+				measured++
+			}
 			measured++
 		}
 	}
-	if measured != 2 {
-		t.Errorf("%d measurements, want a stop and a halt -f of host-2", measured)
+	if measured != 3 {
+		t.Errorf("%d measurements, want a stop, a halt -f of host-2, and a load through both", measured)
 	}
 	wantNothingLeft(t)
 }
@@ -187,13 +198,42 @@ func (w *walk) leads(ctx context.Context, t *testing.T, endpoint string) bool {
 	return status.Leader == status.Header.MemberId
 }
 
+// startLoad begins to ask HAProxy, from this machine.
+func startLoad() *testbed.Load {
+	return testbed.StartLoad(requestRate, func() (string, error) { return "10.1.0.101:80", nil })
+}
+
+// wantNoneLost ends a load, of which no request may have failed but those that were
+// under way when a host died, if one did.
+func wantNoneLost(t *testing.T, load *testbed.Load, through string, died time.Time) {
+	t.Helper()
+	o := load.Stop()
+	inFlight := 0
+	for _, f := range o.Failures {
+		if f.At.Before(died) {
+			inFlight++
+		} else {
+			t.Error(f)
+		}
+	}
+	fmt.Printf("==> through %s: %d of %d requests failed", through, len(o.Failures), o.Sent)
+	if !died.IsZero() {
+		fmt.Printf(", %d of them under way on host-2 when it died", inFlight)
+	}
+	fmt.Println()
+	if o.Sent < 1000 || inFlight > requestRate/10 {
+		t.Errorf("%d requests were sent, and %d under way at the loss", o.Sent, inFlight)
+	}
+}
+
 // wantGoneAtOnce wants that of the three keys one went when its container was told
 // to stop, long before it had.
 func (w *walk) wantGoneAtOnce(ctx context.Context, t *testing.T, where string, began time.Time) {
 	t.Helper()
 	returned := time.Now()
 	gone := w.gone(ctx, t, 2, began)
-	out, err := vagrant(ctx, nil, "ssh", where, "-c", "docker events --since 60s --until 0s --filter event=kill --format '{{.TimeNano}}' | head -n 1")
+	out, err := vagrant(ctx, nil, "ssh", where, "-c", fmt.Sprintf(
+		"docker events --since %d --until 0s --filter event=kill --format '{{.TimeNano}}' | head -n 1", began.Unix()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,8 +249,9 @@ func (w *walk) wantGoneAtOnce(ctx context.Context, t *testing.T, where string, b
 	}
 }
 
-// wantLapsed wants P8: the keys on the lost host-2 went in time.
-func (w *walk) wantLapsed(ctx context.Context, t *testing.T, limit time.Duration) {
+// wantLapsed wants P8: the keys on the lost host-2 went in time. It returns when the
+// host died.
+func (w *walk) wantLapsed(ctx context.Context, t *testing.T, limit time.Duration) (died time.Time) {
 	t.Helper()
 	id, err := os.ReadFile(vagrantDir + "/.vagrant/machines/host-2/docker/id")
 	if err != nil {
@@ -220,8 +261,7 @@ func (w *walk) wantLapsed(ctx context.Context, t *testing.T, limit time.Duration
 	if err != nil {
 		t.Fatal(err)
 	}
-	died, err := time.Parse(time.RFC3339Nano, out)
-	if err != nil {
+	if died, err = time.Parse(time.RFC3339Nano, out); err != nil {
 		t.Fatal(err)
 	}
 	took := w.gone(ctx, t, 1, died).Sub(died)
@@ -229,6 +269,7 @@ func (w *walk) wantLapsed(ctx context.Context, t *testing.T, limit time.Duration
 	if took > limit {
 		t.Errorf("host-2's keys were gone %s after its end, want %s at most", took, limit)
 	}
+	return died
 }
 
 // gone waits until no more than that many keys are left, and returns when the last

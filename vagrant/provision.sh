@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a host of the demo from a plain Debian 12: Docker, the host's members of the
-# etcd cluster, and the image with the sample app and dockreg. Run again, it leaves
-# alone what is there, and builds the image anew.
+# etcd cluster, the image with the sample app and dockreg, and the one with HAProxy.
+# Run again, it leaves alone what is there, and builds the images anew.
 #
 #   provision.sh host-1|host-2 IP
 set -eu

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +11,7 @@ import (
 // cost is what an idle registration costs.
 type cost struct {
 	cpu              time.Duration // a minute
-	rss, peak        int           // bytes, of the registrar, and with what it starts
+	rss, peak        int           // bytes
 	size             int           // bytes of its files
 	writes, requests float64       // to etcd, a minute
 }
@@ -87,37 +85,29 @@ func (i *instance) cpu(r registrar) (time.Duration, error) {
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
-// memory returns the most that the registrar itself, and with the processes that it
-// starts, takes during six seconds, which are more than the pause between probes.
-func (i *instance) memory(r registrar) (own, all int, err error) {
-	out, err := i.Exec("sh", "-c", `for n in $(seq 200); do cat /proc/[0-9]*/status 2>/dev/null | grep -e ^Name -e ^VmRSS; echo; sleep 0.02; done`)
+// memory returns what the registrar itself takes, and what it takes at its peak,
+// with the biggest process that it starts again and again.
+func (i *instance) memory(r registrar) (own, peak int, err error) {
+	out, err := i.Exec("sh", "-c", fmt.Sprintf(`grep ^VmRSS $(grep -lx %s /proc/[0-9]*/comm | sed s/comm/status/)`, r.comm))
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, sample := range strings.Split(out, "\n\n") {
-		var name string
-		var self, with int
-		for lines := bufio.NewScanner(strings.NewReader(sample)); lines.Scan(); {
-			fields := strings.Fields(lines.Text())
-			switch {
-			case len(fields) == 2 && fields[0] == "Name:":
-				name = fields[1]
-			case len(fields) == 3 && fields[0] == "VmRSS:":
-				kB, err := strconv.Atoi(fields[1])
-				if err != nil {
-					return 0, 0, err
-				}
-				if name == r.comm {
-					self += kB * 1024
-				}
-				if name == r.comm || slices.Contains(r.kids, name) {
-					with += kB * 1024
-				}
-			}
-		}
-		own, all = max(own, self), max(all, with)
+	kB := 0
+	if _, err := fmt.Sscanf(out, "VmRSS: %d kB", &kB); err != nil {
+		return 0, 0, fmt.Errorf("memory of %s: %q: %w", r.name, out, err)
 	}
-	return own, all, nil
+	if r.starts == "" {
+		return kB * 1024, kB * 1024, nil
+	}
+	out, err = i.Exec("python3", "-c", fmt.Sprintf(`
+import resource, subprocess
+subprocess.run(%q, shell=True, check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)`, r.starts))
+	if err != nil {
+		return 0, 0, err
+	}
+	child, err := strconv.Atoi(out)
+	return kB * 1024, (kB + child) * 1024, err
 }
 
 func (i *instance) size(files []string) (total int, err error) {

@@ -20,18 +20,18 @@ import (
 
 // registrar is what keeps the key: one of the two that are compared.
 type registrar struct {
-	name  string
-	comm  string   // its process's name
-	parts []string // the files it is made of
-	kids  []string // names of the processes that it starts
-	conf  string   // supervisord's configuration
+	name   string
+	comm   string   // its process's name
+	parts  []string // the files it is made of
+	starts string   // the biggest command that it runs each time, if any
+	conf   string   // supervisord's configuration
 }
 
 var registrars = []registrar{
 	{name: "dockreg", comm: "dockreg", parts: []string{"/usr/bin/dockreg"}, conf: "/etc/supervisord.conf"},
 	{
 		name: "shell loop", comm: "register", parts: []string{"/bin/sh", "/usr/bin/curl", "/usr/bin/etcdctl"},
-		kids: []string{"curl", "etcdctl", "sleep"}, conf: "/etc/loop.conf",
+		starts: "ETCDCTL_API=3 etcdctl --endpoints $ETCD lease list", conf: "/etc/loop.conf",
 	},
 }
 
