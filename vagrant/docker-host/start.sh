@@ -19,12 +19,11 @@ if [ -e /sys/fs/cgroup/cgroup.controllers ]; then # version 2: one tree
 	sed 's/\</+/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
 fi
 
-# Left behind by an engine that ended without notice, as on a halt.
-rm -rf /run/docker.pid /run/docker /run/docker.sock
 # Packets as big as the network below takes, which some clouds make smaller.
 dockerd --mtu "$(cat /sys/class/net/eth0/mtu)" >/var/log/docker.log 2>&1 &
 # Whoever logs in finds it running, or that log.
 timeout 60 sh -c 'until docker version; do sleep 0.2; done' >/dev/null 2>&1 || true
 
 # As the first process: when it ends, so does all the rest, as with a power cut.
+mkdir -p /run/sshd
 exec /usr/sbin/sshd -D
