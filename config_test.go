@@ -63,6 +63,7 @@ func TestConfig(t *testing.T) {
 		"as little as possible": {
 			args: "--port 8000 --etcd 10.1.0.101:2379",
 			want: config{
+				port:     8000,
 				sidekick: few,
 				etcd:     etcdreg.Config{Endpoints: []string{"http://10.1.0.101:2379"}, TTL: 20 * time.Second},
 				docker:   docker.Config{Host: "unix:///var/run/docker.sock", Port: 8000, UserAgent: agent},
@@ -72,6 +73,7 @@ func TestConfig(t *testing.T) {
 			args: "--port 65535 --ip 2001:db8::1 --host-port 1 --key service/web --value= --etcd https://a:1,https://b:2 --etcd=https://c:3 " +
 				"--ttl 241s --interval 60s --timeout 1m --rise 2 --fall 3 --docker tcp://d:2375 --container web-1 --drain 2.5s --dry-run --log-level debug --log-format json",
 			want: config{
+				port:     65535,
 				sidekick: all,
 				etcd:     etcdreg.Config{Endpoints: []string{"https://a:1", "https://b:2", "https://c:3"}, TTL: 241 * time.Second},
 				docker:   docker.Config{Host: "tcp://d:2375", Container: "web-1", Port: 65535, IP: netip.MustParseAddr("2001:db8::1"), UserAgent: agent},
@@ -85,6 +87,7 @@ func TestConfig(t *testing.T) {
 				"DOCKREG_VALUE": "", "DOCKREG_IP": "10.1.0.101", "DOCKER_HOST": "tcp://d:2375", "DOCKREG_DOCKER": "/run/host/d.sock",
 			},
 			want: config{
+				port:     8000,
 				sidekick: few,
 				etcd:     etcdreg.Config{Endpoints: []string{"http://a:1", "http://b:2"}, Username: "joe", Password: "p@ss,w", TTL: 20 * time.Second},
 				docker:   docker.Config{Host: "unix:///run/host/d.sock", Port: 8000, IP: netip.MustParseAddr("10.1.0.101"), UserAgent: agent},
