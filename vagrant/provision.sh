@@ -26,6 +26,8 @@ else
 	docker build --quiet --tag dockreg-vagrant-etcd $repo/vagrant/etcd >/dev/null
 	echo "building the image with the sample app and dockreg, in some minutes the first time ..."
 	docker build --quiet --tag dockreg $repo >/dev/null
+	echo "building the image with HAProxy, in some minutes the first time ..."
+	docker build --quiet --tag dockreg-haproxy --file $repo/vagrant/haproxy/Dockerfile $repo/vagrant >/dev/null
 fi
 
 # member NAME CLIENT-PORT PEER-PORT STATE CLUSTER: in a container, which Docker

@@ -87,6 +87,12 @@ func answers(fd, port int, buf []byte) (found []Listener, err error) {
 		for _, m := range messages {
 			switch m.Header.Type {
 			case unix.NLMSG_DONE:
+				// With what went wrong, such as that there is no tcp_diag.
+				if len(m.Data) >= 4 {
+					if n := int32(binary.NativeEndian.Uint32(m.Data)); n < 0 {
+						return nil, syscall.Errno(-n)
+					}
+				}
 				return found, nil
 			case unix.NLMSG_ERROR:
 				if len(m.Data) < 4 {

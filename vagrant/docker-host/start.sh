@@ -4,7 +4,7 @@ set -eu
 
 # Docker mounts the cgroups read-only. Mounted anew they can be written, and the
 # engine here needs that for its containers.
-mounts=$(grep '^cgroup ' /proc/mounts) || true
+mounts=$(awk '$3 == "cgroup"' /proc/mounts) # by type: version 2 is named cgroup, too
 echo "$mounts" | while read -r _ dir _ options _; do
 	[ -n "$dir" ] || continue
 	umount "$dir"
