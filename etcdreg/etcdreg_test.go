@@ -50,6 +50,17 @@ func wantKey(t *testing.T, c *clientv3.Client, r *Registry) {
 	}
 }
 
+// wantLost wants Register to say, with these words, that the key has to be earned
+// again, and not to take it.
+func wantLost(t *testing.T, r *Registry, words string) {
+	t.Helper()
+	err := r.Register(t.Context(), key, "running")
+	var state *StateError
+	if !errors.As(err, &state) || !state.Lost() || !strings.Contains(err.Error(), words) {
+		t.Fatalf("Register = %v, want that it is lost, with words %q", err, words)
+	}
+}
+
 func wantNoKey(t *testing.T, c *clientv3.Client) {
 	t.Helper()
 	if record, lease := read(t, c); record != "" {
@@ -199,7 +210,7 @@ func TestP3NewerInstanceKeepsTheKey(t *testing.T) {
 		register(t, newer)
 		wantDisturbed(t, older, "overwritten")
 		for range 3 {
-			if err := older.Register(t.Context(), key, "running"); !errors.Is(err, errNewer) {
+			if err := older.Register(t.Context(), key, "running"); !standsBy(err) {
 				t.Fatalf("older Register = %v, want that it stands by", err)
 			}
 		}
@@ -207,7 +218,7 @@ func TestP3NewerInstanceKeepsTheKey(t *testing.T) {
 		if err := older.Deregister(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := older.Register(t.Context(), key, "running"); !errors.Is(err, errNewer) {
+		if err := older.Register(t.Context(), key, "running"); !standsBy(err) {
 			t.Fatalf("older Register after its Deregister = %v, want that it stands by", err)
 		}
 		wantKey(t, c, newer)
@@ -218,6 +229,7 @@ func TestP3NewerInstanceKeepsTheKey(t *testing.T) {
 		if err := newer.Deregister(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		wantLost(t, older, "free")
 		register(t, older)
 		wantKey(t, c, older)
 	})
@@ -267,4 +279,9 @@ func TestTLS(t *testing.T) {
 		register(t, r)
 		wantKey(t, s.client(), r)
 	})
+}
+
+func standsBy(err error) bool {
+	var state *StateError
+	return errors.As(err, &state) && state.StandsBy()
 }

@@ -60,6 +60,9 @@ func TestP4RepairsWhatSomeoneDid(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantDisturbed(t, r, deed.reason)
+			if name == "lease revoked" {
+				wantLost(t, r, "lease")
+			}
 			if err := r.Register(t.Context(), key, "running"); err != nil {
 				t.Errorf("%s: register: %v", name, err)
 			}
@@ -80,8 +83,8 @@ func TestP5HungMember(t *testing.T) {
 		members := startCluster(t, binary)
 		r := newRegistry(t, 5*time.Second, members...)
 		registerSoon(t, r, 20*time.Second)
-		hung := members[r.endpoint]
-		healthy := members[(r.endpoint+1)%3]
+		hung := members[r.members.next]
+		healthy := members[(r.members.next+1)%3]
 		c := healthy.client()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

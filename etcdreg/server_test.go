@@ -3,12 +3,14 @@ package etcdreg
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +54,9 @@ func testMain(m *testing.M) (int, error) {
 	} else {
 		fmt.Println("not tested with Debian's etcd, which is not installed: apt-get install etcd-server")
 	}
+	if err := startDNS(); err != nil {
+		return 0, err
+	}
 	// Trusted before anything has looked at the system's authorities.
 	if err := writeCertificate(dir); err != nil {
 		return 0, err
@@ -76,6 +81,7 @@ type server struct {
 	url    string
 	dir    string
 	args   []string
+	tls    *tls.Config
 	out    *lockedBuffer
 	cmd    *exec.Cmd
 }
@@ -83,13 +89,20 @@ type server struct {
 // startServer runs an etcd of one member.
 func startServer(t *testing.T, binary string, args ...string) *server {
 	t.Helper()
+	return startServerFor(t, nil, binary, args...)
+}
+
+// startServerFor runs an etcd of one member, for clients of this configuration. Nil
+// is the system's, or none where etcd has no certificate.
+func startServerFor(t *testing.T, client *tls.Config, binary string, args ...string) *server {
+	t.Helper()
 	scheme := "http"
-	if len(args) > 0 {
+	if slices.Contains(args, "--cert-file") {
 		scheme = "https"
 	}
 	s := newServer(t, binary, "one", freePort(t), scheme, args...)
-	peer := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
-	s.args = append(s.args, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "one="+peer)
+	s.tls = client
+	s.joins(fmt.Sprintf("http://127.0.0.1:%d", freePort(t)))
 	s.run()
 	s.ready()
 	return s
@@ -124,6 +137,11 @@ func newServer(t *testing.T, binary, name string, port int, scheme string, args 
 	return s
 }
 
+// joins makes the server the only member of its cluster.
+func (s *server) joins(peer string) {
+	s.args = append(s.args, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "one="+peer)
+}
+
 func (s *server) run() {
 	s.t.Helper()
 	s.cmd = exec.Command(s.binary, append([]string{"--data-dir", filepath.Join(s.dir, "data")}, s.args...)...)
@@ -146,7 +164,7 @@ func (s *server) ready() {
 // client returns a client of this server alone.
 func (s *server) client() *clientv3.Client {
 	s.t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.url}, Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.url}, TLS: s.tls, Logger: zap.NewNop()})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -154,10 +172,8 @@ func (s *server) client() *clientv3.Client {
 	return c
 }
 
-// hang stops the process: its system goes on to accept connections, and it
-// answers nothing.
-// hang stops the server, and waits until all of its threads stand: any might answer
-// until then.
+// hang stops the server: its system goes on to accept connections, and it answers
+// nothing. It waits until all of its threads stand: any might answer until then.
 func (s *server) hang() {
 	s.t.Helper()
 	_ = s.cmd.Process.Signal(syscall.SIGSTOP)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/connectivity"
 )
@@ -63,9 +66,9 @@ func (r *Registry) observe(c *clientv3.Client, key, value string, revision int64
 		defer close(w.done)
 		defer func() { <-connection }()
 		defer cancel(nil)
-		reason := follow(ctx, c, key, value, lease, revision)
+		reason := holding{r.read, key, value, lease}.follow(ctx, c, revision)
 		if ctx.Err() != nil {
-			reason = context.Cause(ctx)
+			reason = &faultError{context.Cause(ctx), r.pause()}
 		}
 		close(w.over)
 		if !errors.Is(reason, context.Canceled) {
@@ -75,23 +78,78 @@ func (r *Registry) observe(c *clientv3.Client, key, value string, revision int64
 	return w
 }
 
+// auditEvery is how often the watched key is read all the same. A watch that tells
+// nothing any more looks like one that has nothing to tell. It counts the peers anew,
+// too.
+const auditEvery = 25 * time.Second
+
+var (
+	errDeleted     = errors.New("the key was deleted, or its lease expired")
+	errOverwritten = errors.New("the key was overwritten")
+)
+
+// holding is the key as it was put.
+type holding struct {
+	read       func(context.Context, *clientv3.Client, string) (*mvccpb.KeyValue, *etcdserverpb.ResponseHeader, error)
+	key, value string
+	lease      clientv3.LeaseID
+}
+
 // follow returns the first reason why the key is not as it was put, or that it
 // can't be watched.
-func follow(ctx context.Context, c *clientv3.Client, key, value string, lease clientv3.LeaseID, revision int64) error {
+func (h holding) follow(ctx context.Context, c *clientv3.Client, revision int64) error {
 	// RequireLeader: a member that is cut off from the others ends the watch. The
 	// call itself blocks until etcd has answered, or ctx ends.
-	for resp := range c.Watch(clientv3.WithRequireLeader(ctx), key, clientv3.WithRev(revision)) {
-		if err := resp.Err(); err != nil {
-			return fmt.Errorf("watch key: %w", err)
-		}
-		for _, event := range resp.Events {
-			switch {
-			case event.Type == clientv3.EventTypeDelete:
-				return errors.New("the key was deleted, or its lease expired")
-			case clientv3.LeaseID(event.Kv.Lease) != lease || string(event.Kv.Value) != value:
-				return errors.New("the key was overwritten")
+	ctx, cancel := context.WithCancel(ctx)
+	opened, ended := make(chan clientv3.WatchChan, 1), make(chan struct{})
+	defer func() { <-ended }()
+	defer cancel()
+	go func() {
+		defer close(ended)
+		opened <- c.Watch(clientv3.WithRequireLeader(ctx), h.key, clientv3.WithRev(revision))
+	}()
+	var events clientv3.WatchChan
+	audit := time.NewTicker(auditEvery)
+	defer audit.Stop()
+	for {
+		select {
+		case events = <-opened:
+		case resp, open := <-events:
+			if !open {
+				return errors.New("watch key: it ended")
+			}
+			if err := resp.Err(); err != nil {
+				return fmt.Errorf("watch key: %w", err)
+			}
+			for _, event := range resp.Events {
+				if err := h.check(event.Type == clientv3.EventTypeDelete, event.Kv); err != nil {
+					return err
+				}
+			}
+		case <-audit.C:
+			if err := h.audit(ctx, c); err != nil {
+				return fmt.Errorf("audit: %w", err)
 			}
 		}
 	}
-	return errors.New("watch key: it ended")
+}
+
+func (h holding) audit(ctx context.Context, c *clientv3.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	kv, _, err := h.read(ctx, c, h.key)
+	if err != nil {
+		return err
+	}
+	return h.check(kv == nil, kv)
+}
+
+func (h holding) check(deleted bool, kv *mvccpb.KeyValue) error {
+	switch {
+	case deleted:
+		return errDeleted
+	case clientv3.LeaseID(kv.Lease) != h.lease || string(kv.Value) != h.value:
+		return errOverwritten
+	}
+	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -12,6 +14,10 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
+
+// grpcBound is how much of an app's words is read in one probe. An answer is some
+// hundred bytes; gRPC itself has no bound for most of what may come instead of it.
+const grpcBound = 64 << 10
 
 // grpcProbe passes if the app says SERVING over the gRPC health checking protocol
 // (grpc/grpc doc/health-checking.md). It connects anew each time: a client that
@@ -23,6 +29,7 @@ type grpcProbe struct {
 }
 
 func (p *grpcProbe) ask(ctx context.Context) error {
+	var read atomic.Int64
 	dialed := make(chan error, 1) // the first attempt's outcome, which gRPC's error buries in text
 	conn, err := grpc.NewClient("passthrough:///app",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -34,7 +41,10 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 			case dialed <- err:
 			default:
 			}
-			return c, err
+			if err != nil {
+				return nil, err
+			}
+			return &boundConn{c, &read}, nil
 		}))
 	if err != nil {
 		return fmt.Errorf("grpc client: %w", err)
@@ -43,7 +53,14 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 
 	health := grpc_health_v1.NewHealthClient(conn)
 	resp, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: p.service})
-	switch code := status.Code(err); code {
+	code := status.Code(err)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return reason(ctx.Err()) // whatever gRPC takes it for
+	case err != nil && read.Load() >= grpcBound:
+		return errors.New("the app's answer has no end")
+	}
+	switch code {
 	case codes.OK:
 	case codes.Canceled:
 		return context.Canceled
@@ -70,4 +87,20 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 		return fmt.Errorf("the app says %s", resp.GetStatus())
 	}
 	return nil
+}
+
+// boundConn is a connection from which all of a probe's connections read no more than
+// grpcBound.
+type boundConn struct {
+	net.Conn
+	read *atomic.Int64
+}
+
+func (c *boundConn) Read(b []byte) (int, error) {
+	if c.read.Load() >= grpcBound {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := c.Conn.Read(b)
+	c.read.Add(int64(n))
+	return n, err
 }

@@ -24,7 +24,9 @@ import (
 // them at once, because two processors would then be late to answer.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "24")
+	if flag.Lookup("test.fuzz").Value.String() == "" { // which takes processors, and nothing else
+		_ = flag.Set("test.parallel", "24")
+	}
 	log.SetOutput(io.Discard) // where net/http writes what an app says unasked; main does the same
 	m.Run()
 }

@@ -41,7 +41,9 @@ type world struct {
 	deregister func(context.Context) error
 	disturbed  chan error
 	died       chan struct{}
-	calls      int // to the registry, under way
+	calls      int    // to the registry, under way
+	located    int    // calls to Locate, the first of which is not recorded
+	key        string // that the sidekick is to register
 }
 
 var defaults = Config{
@@ -72,7 +74,7 @@ func absent(context.Context) error { return absentError{errors.New("nobody liste
 func newWorld(t *testing.T, c Config) *world {
 	w := &world{
 		t: t, start: time.Now(), hurry: make(chan struct{}, 1), ended: make(chan struct{}),
-		probe: ok, register: ok, deregister: ok,
+		probe: ok, register: ok, deregister: ok, key: theKey,
 		locate:    func(context.Context) (netip.AddrPort, error) { return theAddr, nil },
 		disturbed: make(chan error, 1), died: make(chan struct{}),
 	}
@@ -169,7 +171,16 @@ func (w *world) logged(msg string) int {
 	return strings.Count(w.log.String(), msg)
 }
 
-func (w *world) Locate(ctx context.Context) (netip.AddrPort, error) { return now(w, &w.locate)(ctx) }
+func (w *world) Locate(ctx context.Context) (netip.AddrPort, error) {
+	w.mu.Lock()
+	first := w.located == 0
+	w.located++
+	w.mu.Unlock()
+	if !first {
+		w.record("locate")
+	}
+	return now(w, &w.locate)(ctx)
+}
 
 func (w *world) Probe(ctx context.Context) error {
 	deadline, there := ctx.Deadline()
@@ -198,7 +209,7 @@ func (w *world) Await(ctx context.Context) {
 }
 
 func (w *world) Register(ctx context.Context, key, value string) error {
-	if key != theKey || value != "running" {
+	if key != now(w, &w.key) || value != "running" {
 		w.t.Errorf("register %q = %q", key, value)
 	}
 	return w.call(ctx, "register", now(w, &w.register))

@@ -3,6 +3,8 @@ package sidekick
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
+	"net/netip"
 	"time"
 )
 
@@ -16,8 +18,10 @@ const renewals = 5
 // from hearing that the app went down.
 type keeper struct {
 	*Sidekick
-	key  string
-	once *throttle
+	addr  netip.AddrPort
+	key   string // addr's
+	once  *throttle
+	nudge chan<- struct{} // asks for a probe, if there is room
 
 	up      bool      // the latest verdict
 	since   time.Time // when what is wanted now was first wanted
@@ -27,6 +31,10 @@ type keeper struct {
 	shown   bool      // the log says "registered" last, not "deregistered"
 	exists  bool      // there was a Register since the last Deregister: the key may exist
 
+	lost    time.Time // when the registry said that the key has to be earned again
+	located time.Time // when the address was last looked up
+	standby string    // why the registry stands by; empty: it doesn't
+
 	pause   backoff
 	notTill time.Time // after an error: no call before this
 
@@ -34,19 +42,31 @@ type keeper struct {
 	result chan error
 }
 
-// call is one call to the registry.
+// call is one call to the registry, or to the Locator.
 type call struct {
-	register  bool // else deregister
+	kind      callKind
+	began     time.Time
 	proof     time.Time
-	disturbed bool // while it was under way
+	disturbed bool           // while it was under way
+	addr      netip.AddrPort // what the Locator found, once the call has ended
 	cancel    context.CancelFunc
 }
 
-func newKeeper(s *Sidekick, key string) *keeper {
+type callKind int
+
+const (
+	register callKind = iota
+	deregister
+	locate
+)
+
+func newKeeper(s *Sidekick, addr netip.AddrPort, nudge chan<- struct{}) *keeper {
 	return &keeper{
 		Sidekick: s,
-		key:      key,
+		addr:     addr,
+		key:      Key(s.Parent, addr),
 		once:     newThrottle(s.Log),
+		nudge:    nudge,
 		pause:    backoff{first: 100 * time.Millisecond, most: time.Second},
 		result:   make(chan error, 1),
 	}
@@ -98,6 +118,9 @@ func (k *keeper) disturbed(reason error) {
 	if k.held {
 		k.held, k.since = false, time.Now()
 		k.once.log(slog.LevelWarn, "the registration was disturbed; repairing it", reason, "key", k.key)
+		if within := spreadOver(reason); within > 0 {
+			k.notTill = time.Now().Add(rand.N(within))
+		}
 	}
 }
 
@@ -110,24 +133,49 @@ func (k *keeper) reconcile(ctx context.Context) <-chan time.Time {
 	if wait := time.Until(k.notTill); wait > 0 {
 		return time.After(wait)
 	}
-	callCtx, cancel := context.WithCancel(ctx)
-	k.call = &call{register: k.up, proof: k.proof, cancel: cancel}
-	if k.up {
+	c := &call{kind: k.next(), began: time.Now(), proof: k.proof}
+	k.call = c
+	var callCtx context.Context
+	callCtx, c.cancel = context.WithCancel(ctx)
+	switch c.kind {
+	case register:
 		k.exists = true
 		go func() { k.result <- k.Registry.Register(callCtx, k.key, k.Value) }()
-	} else {
+	case deregister:
 		k.held, k.renewed = false, time.Time{} // even if it fails, or is interrupted
 		go func() { k.result <- k.Registry.Deregister(callCtx) }()
+	case locate:
+		go func() { k.result <- c.locate(callCtx, k.Locator) }()
 	}
 	return nil
 }
 
+// next is the call that is due. What was lost is only taken again by one who still
+// has the address.
+func (k *keeper) next() callKind {
+	switch {
+	case !k.up:
+		return deregister
+	case k.lost.After(k.located):
+		return locate
+	}
+	return register
+}
+
 // due says whether the registry is not where the verdicts want it. A pass that
 // lies further back than interval + timeout proves nothing any more: whatever
-// keeps the probes from ending must not keep the key alive.
+// keeps the probes from ending must not keep the key alive. Nor does one from before
+// the key was lost.
 func (k *keeper) due() bool {
-	if !k.up {
+	switch k.next() {
+	case deregister:
 		return k.exists
+	case locate:
+		return true
+	case register:
+	}
+	if k.proof.Before(k.lost) {
+		return false
 	}
 	if time.Since(k.proof) > k.Interval+k.Timeout {
 		return false
@@ -137,112 +185,4 @@ func (k *keeper) due() bool {
 		apart = 0 // the lease has to last through failures that are tolerated
 	}
 	return !k.held || k.proof.After(k.renewed) && k.proof.Sub(k.renewed) >= apart
-}
-
-// finish takes in the result of the call that was under way.
-func (k *keeper) finish(err error) {
-	c := k.call
-	c.cancel()
-	k.call = nil
-	switch {
-	case err == nil && c.register:
-		k.registered(c)
-	case err == nil:
-		k.deregistered()
-	case c.register != k.up:
-		// The verdict turned meanwhile: nobody waits for this call any more.
-	default:
-		k.failed(c, err)
-	}
-}
-
-func (k *keeper) registered(c *call) {
-	if !k.held && k.up {
-		msg := "registered"
-		if k.shown {
-			msg = "registered again"
-		}
-		k.Log.Info(msg, "key", k.key, "took", time.Since(k.since))
-		k.shown = true
-	}
-	k.renewed = c.proof
-	k.held = !c.disturbed
-	k.pause.reset()
-	k.notTill = time.Time{}
-}
-
-func (k *keeper) deregistered() {
-	k.exists = false
-	if k.shown {
-		k.Log.Info("deregistered", "key", k.key, "took", time.Since(k.since))
-		k.shown = false
-	}
-}
-
-func (k *keeper) failed(c *call, err error) {
-	msg := "can't deregister; trying again"
-	if c.register {
-		msg = "can't register; trying again"
-	}
-	if k.held {
-		msg = "can't renew the registration; trying again"
-		k.held, k.since = false, time.Now()
-	}
-	k.notTill = time.Now().Add(spread(k.pause.next()))
-	k.once.log(slog.LevelWarn, msg, err, "key", k.key)
-}
-
-// stop deregisters, if there may be a key, and drains. Receiving from hurry ends
-// the drain. Where the registry doesn't answer, the drain starts after stopBudget
-// all the same, with deregistering tried on until it ends.
-func (k *keeper) stop(hurry <-chan struct{}) {
-	if !k.exists {
-		return
-	}
-	k.since = time.Now()
-	// The context that Run was given has ended; this is what bounds the clean-up.
-	ctx, cancel := context.WithTimeout(context.Background(), stopBudget+k.Drain)
-	defer cancel()
-	gone := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if k.deregister(ctx) {
-			close(gone)
-		}
-	}()
-	select {
-	case <-gone:
-	case <-time.After(stopBudget):
-		k.Log.Error("could not deregister in time; the key lapses with its lease", "key", k.key, "ttl", k.TTL)
-	}
-	if k.Drain > 0 {
-		k.Log.Info("draining", "drain", k.Drain)
-		select {
-		case <-time.After(k.Drain):
-		case <-hurry:
-			k.Log.Info("asked to stop again; ending the drain")
-		}
-	}
-	cancel()
-	<-ended
-}
-
-// deregister tries until it succeeds, and says so, or ctx ends.
-func (k *keeper) deregister(ctx context.Context) bool {
-	for {
-		err := k.Registry.Deregister(ctx)
-		if err == nil {
-			k.deregistered()
-			return true
-		}
-		if ctx.Err() == nil {
-			k.once.log(slog.LevelWarn, "can't deregister; trying again", err, "key", k.key)
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(spread(100 * time.Millisecond)):
-		}
-	}
 }

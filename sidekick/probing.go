@@ -19,9 +19,9 @@ type verdict struct {
 // depends on.
 //
 // While the app is up, or passing its way up, probes start an interval apart, or
-// earlier at a sign that the app has died. After a failure of an app that is down,
+// earlier at a sign that the app has died, or when nudged. After a failure of an app that is down,
 // the next one comes soon; a change of result resets that.
-func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict) {
+func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, nudge <-chan struct{}) {
 	var (
 		up     bool
 		passes int
@@ -68,14 +68,25 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict) {
 			case verdicts <- verdict{up: up, at: start}:
 			}
 		}
-		s.pause(ctx, next, up)
+		s.pause(ctx, next, up, nudge)
 	}
 }
 
-// pause waits until then, or, if the app is up, until a sign that it has died.
-func (s *Sidekick) pause(ctx context.Context, until time.Time, up bool) {
+// pause waits until then, or, if the app is up, until a sign that it has died; or
+// until it is nudged.
+func (s *Sidekick) pause(ctx context.Context, until time.Time, up bool, nudge <-chan struct{}) {
 	ctx, cancel := context.WithDeadline(ctx, until)
+	heard := make(chan struct{})
+	defer func() { <-heard }()
 	defer cancel()
+	go func() {
+		defer close(heard)
+		select {
+		case <-nudge:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	if up {
 		s.Watcher.Await(ctx)
 		return

@@ -51,6 +51,11 @@ type Registry interface {
 	// full TTL ahead. It is idempotent: the first call creates, later ones renew
 	// or repair. It tries once, within its own deadline; the sidekick calls again
 	// after an error, and only while the app has recently passed its probe.
+	//
+	// An error whose method Lost() bool returns true says that what was registered
+	// is gone. The sidekick looks up the address and probes the app before it calls
+	// again. One whose method StandsBy() bool does says that another instance has
+	// the key: the sidekick calls again, soon, until it is free.
 	Register(ctx context.Context, key, value string) error
 	// Deregister takes the key away, if it is this registry's own. It tries
 	// once, within its own deadline; the sidekick calls again after an error. A
@@ -58,6 +63,10 @@ type Registry interface {
 	Deregister(ctx context.Context) error
 	// Disturbed delivers the reason whenever the key may no longer be as
 	// registered; the sidekick then calls Register at once.
+	//
+	// Its reasons and all errors of a Registry may have a method Pause()
+	// time.Duration: the next call is to come at some instant within that time, so
+	// that a fleet doesn't come back all at once.
 	Disturbed() <-chan error
 }
 
@@ -98,17 +107,17 @@ func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
 	if err != nil {
 		return err
 	}
-	key := Key(s.Parent, addr)
-	s.Log.Info("found the address", "address", addr.String(), "key", key)
+	nudge := make(chan struct{}, 1)
+	k := newKeeper(s, addr, nudge)
+	s.Log.Info("found the address", "address", addr.String(), "key", k.key)
 
 	verdicts := make(chan verdict)
 	probing := make(chan struct{})
 	go func() {
 		defer close(probing)
-		s.probe(ctx, verdicts)
+		s.probe(ctx, verdicts, nudge)
 	}()
 
-	k := newKeeper(s, key)
 	k.keep(ctx, verdicts)
 	k.stop(hurry) // first of all: even a probe that is late to end doesn't hold it up
 	<-probing

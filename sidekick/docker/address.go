@@ -76,14 +76,14 @@ func parse(bindings []nat.PortBinding) ([]netip.AddrPort, error) {
 	var parsed []netip.AddrPort
 	for _, b := range bindings {
 		ip, err := netip.ParseAddr(cmp.Or(b.HostIP, "0.0.0.0"))
-		if err != nil {
-			return nil, fmt.Errorf("docker's answer: host IP %q: not an IP address", b.HostIP)
+		if err != nil || ip.Zone() != "" { // a zone means something on this host alone
+			return nil, fmt.Errorf("docker's answer: host IP %.64q: not an IP address that consumers can dial", b.HostIP)
 		}
 		port, err := strconv.ParseUint(b.HostPort, 10, 16)
 		if err != nil || port == 0 {
-			return nil, notYetError(fmt.Sprintf("docker's answer: host port %q: not a port", b.HostPort))
+			return nil, notYetError(fmt.Sprintf("docker's answer: host port %.64q: not a port", b.HostPort))
 		}
-		parsed = append(parsed, netip.AddrPortFrom(ip, uint16(port)))
+		parsed = append(parsed, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
 	}
 	return parsed, nil
 }

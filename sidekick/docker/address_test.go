@@ -162,6 +162,21 @@ func TestAddressNotYet(t *testing.T) {
 	}
 }
 
+// An IPv4 address may come in IPv6's clothes.
+func TestAddressMapped(t *testing.T) {
+	t.Parallel()
+	for ip, want := range map[string]string{"::ffff:127.0.0.1": "127.0.0.1:8000", "::ffff:0.0.0.0": ""} {
+		c, _ := inspected(t, "both")
+		c.NetworkSettings.Ports["8000/tcp"] = []nat.PortBinding{{HostIP: ip, HostPort: "8000"}}
+		at, err := address(c, 8000, netip.Addr{})
+		if want == "" {
+			mustSay(t, err, true, "--ip is required")
+		} else if err != nil || at.String() != want {
+			t.Errorf("address %s, %v, want %s", at, err, want)
+		}
+	}
+}
+
 // An answer that makes no sense is never a reason to end.
 func TestAddressNonsense(t *testing.T) {
 	t.Parallel()
@@ -173,6 +188,7 @@ func TestAddressNonsense(t *testing.T) {
 		"port 0":           {nat.PortBinding{HostIP: "0.0.0.0", HostPort: "0"}, `host port "0"`},
 		"port above 65535": {nat.PortBinding{HostIP: "0.0.0.0", HostPort: "65536"}, `host port "65536"`},
 		"port range":       {nat.PortBinding{HostIP: "0.0.0.0", HostPort: "8000-8010"}, `host port "8000-8010"`},
+		"an IP of a zone":  {nat.PortBinding{HostIP: "fe80::1%eth0", HostPort: "8000"}, `host IP "fe80::1%eth0"`},
 		"no IP":            {nat.PortBinding{HostIP: "app-host", HostPort: "8000"}, `host IP "app-host"`},
 	} {
 		t.Run(name, func(t *testing.T) {

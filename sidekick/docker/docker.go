@@ -25,6 +25,10 @@ import (
 // containers can take seconds.
 const askTimeout = 5 * time.Second
 
+// maxHops bounds the way from one container to the one whose network it uses, which
+// would never end in a circle. One is the rule.
+const maxHops = 5
+
 // Config says which container's which port.
 type Config struct {
 	Host      string     // Docker's address: unix:///path or tcp://host:port
@@ -49,6 +53,7 @@ func New(c Config) (*Locator, error) {
 		client.WithHost(c.Host),
 		client.WithUserAgent(c.UserAgent),
 		client.WithAPIVersionNegotiation(), // engines 20.10 (API 1.41) to 29 (1.44 at least)
+		bound,
 	}
 	if strings.HasPrefix(c.Host, "tcp://") {
 		opts = append([]client.Opt{client.WithTLSClientConfigFromEnv()}, opts...)
@@ -73,7 +78,10 @@ func (l *Locator) Locate(ctx context.Context) (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	// The ports of a container in another one's network are the other one's.
-	for c.HostConfig.NetworkMode.IsContainer() {
+	for hops := 0; c.HostConfig.NetworkMode.IsContainer(); hops++ {
+		if hops == maxHops {
+			return netip.AddrPort{}, fmt.Errorf("docker's answer: the containers whose network this one uses go on for ever, with %.64q", c.ID)
+		}
 		other := c.HostConfig.NetworkMode.ConnectedContainer()
 		if c, err = l.inspect(ctx, other); err != nil {
 			return netip.AddrPort{}, fmt.Errorf("the container whose network this one uses: %w", err)
@@ -93,15 +101,15 @@ func (l *Locator) self(ctx context.Context) (container.InspectResponse, error) {
 	}
 	tried := candidates(l.proc, l.name)
 	for _, candidate := range tried {
-		c, err := l.inspect(ctx, candidate.id)
+		c, err := l.inspect(ctx, candidate)
 		if cerrdefs.IsNotFound(err) {
 			continue
 		}
 		if err != nil {
 			return c, err
 		}
-		if candidate.byName && !strings.HasPrefix(c.ID, candidate.id) {
-			continue
+		if !strings.HasPrefix(c.ID, candidate) {
+			continue // somebody else's, who has that id as a name
 		}
 		return c, nil
 	}
@@ -111,16 +119,17 @@ func (l *Locator) self(ctx context.Context) (container.InspectResponse, error) {
 	return container.InspectResponse{}, misconfigured("can't find out which container this is: Docker at %s knows none of %s; give --container with its id or name, or --host-port and --ip to do without Docker", l.Host, ids(tried))
 }
 
-func ids(tried []candidate) string {
+func ids(tried []string) string {
 	var s []string
-	for _, c := range tried {
-		s = append(s, fmt.Sprintf("%.12s", c.id))
+	for _, id := range tried {
+		s = append(s, fmt.Sprintf("%.12s", id))
 	}
 	return strings.Join(s, ", ")
 }
 
-// inspect asks about one container. Docker leaves out what doesn't apply; what is
-// read of the answer is always there in what inspect returns.
+// inspect asks about one container by its id, the beginning of it, or its name, and
+// returns no other's answer. Docker leaves out what doesn't apply; what is read of the
+// answer is always there in what inspect returns.
 func (l *Locator) inspect(ctx context.Context, id string) (container.InspectResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -128,15 +137,25 @@ func (l *Locator) inspect(ctx context.Context, id string) (container.InspectResp
 	if err != nil {
 		return c, l.explain(err)
 	}
+	return c, check(c, id)
+}
+
+// check says what keeps an answer from being used as one about the container id.
+func check(c container.InspectResponse, id string) error {
 	if c.ContainerJSONBase == nil || c.HostConfig == nil || c.Config == nil || c.NetworkSettings == nil {
-		return c, notYetError("docker's answer about the container is not complete yet")
+		return notYetError("docker's answer about the container is not complete yet")
 	}
-	return c, nil
+	if !strings.HasPrefix(c.ID, id) && strings.TrimPrefix(c.Name, "/") != id {
+		return fmt.Errorf("docker's answer about container %q is about another one, %.64q with the name %.64q; it is not used", id, c.ID, c.Name)
+	}
+	return nil
 }
 
 // explain adds what a person can do about err.
 func (l *Locator) explain(err error) error {
 	switch {
+	case isTooLong(err):
+		return fmt.Errorf("docker at %s answers without an end, so that it can't be Docker; give --docker the address of the engine that runs this container", l.Host)
 	case errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("docker at %s: permission denied; run dockreg as root or in the group that owns the socket", l.Host)
 	case client.IsErrConnectionFailed(err) && strings.HasPrefix(l.Host, "tcp://"):
@@ -146,5 +165,5 @@ func (l *Locator) explain(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("docker at %s did not answer in time", l.Host)
 	}
-	return fmt.Errorf("inspect container: %w", err)
+	return fmt.Errorf("inspect container: %w", briefError{err})
 }

@@ -1,9 +1,12 @@
 package docker
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +22,11 @@ import (
 )
 
 const agent = "dockreg/0.0 (test)"
+
+func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // where net/http writes what an engine says unasked; main does the same
+	m.Run()
+}
 
 // engine answers in the words of Docker's API about a few containers. It fails the
 // test on any other request than those that the package promises to make.
@@ -41,6 +49,7 @@ func newEngine(t *testing.T) *engine {
 func (e *engine) add(recorded, name string) (id string) {
 	e.t.Helper()
 	c, raw := inspected(e.t, recorded)
+	raw = bytes.Replace(raw, []byte(`"Name": "`+c.Name), []byte(`"Name": "/`+name), 1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.knows[c.ID], e.knows[name] = raw, raw

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,6 +64,13 @@ func TestStrangeAnswers(t *testing.T) {
 		"no NetworkSettings": {body(strings.Replace(string(whole), `"NetworkSettings"`, `"Later"`, 1)), "not complete"},
 		"no JSON":            {body(`<html>`), "inspect container"},
 		"half of it":         {body(string(whole[:len(whole)/2])), "inspect container"},
+		"broken off": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
+			say(w, string(whole[:len(whole)/2]))
+		}, "unexpected EOF"},
+		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound) // which is not followed
+		}, "inspect container: "},
 		"500": {func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, http.StatusInternalServerError, "driver failed")
 		}, "driver failed"},

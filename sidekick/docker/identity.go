@@ -7,14 +7,6 @@ import (
 	"strings"
 )
 
-// candidate is an id that may be the own container's.
-type candidate struct {
-	id string
-	// byName says that id is what the container calls itself, which anybody could
-	// have set by hand: it counts only if Docker's answer bears it out.
-	byName bool
-}
-
 var (
 	hexID = regexp.MustCompile(`[0-9a-f]{64}`)
 	// Docker mounts these three files into every container, from a folder of the
@@ -26,12 +18,13 @@ var (
 // candidates reads the own container's possible ids, likeliest first, from the
 // files of /proc given as proc, and from hostname. In a container started with
 // --network container:X the mounted files, and so the first candidate, are X's,
-// whose published ports are the right ones then.
-func candidates(proc fs.FS, hostname string) []candidate {
-	var found []candidate
-	add := func(id string, byName bool) {
-		if !slices.ContainsFunc(found, func(c candidate) bool { return c.id == id }) {
-			found = append(found, candidate{id, byName})
+// whose published ports are the right ones then. The last one, by hostname, is 12
+// digits that anybody could have set by hand.
+func candidates(proc fs.FS, hostname string) []string {
+	var found []string
+	add := func(id string) {
+		if !slices.Contains(found, id) {
+			found = append(found, id)
 		}
 	}
 
@@ -46,7 +39,7 @@ func candidates(proc fs.FS, hostname string) []candidate {
 		switch fields[4] {
 		case "/etc/hostname", "/etc/hosts", "/etc/resolv.conf":
 			if m := mountRoot.FindStringSubmatch(fields[3]); m != nil {
-				add(m[1], false)
+				add(m[1])
 			}
 		}
 	}
@@ -56,12 +49,12 @@ func candidates(proc fs.FS, hostname string) []candidate {
 	cgroup, _ := fs.ReadFile(proc, "self/cgroup")
 	for line := range strings.Lines(string(cgroup)) {
 		if ids := hexID.FindAllString(line, -1); ids != nil {
-			add(ids[len(ids)-1], false)
+			add(ids[len(ids)-1])
 		}
 	}
 
 	if shortID.MatchString(hostname) {
-		add(hostname, true)
+		add(hostname)
 	}
 	return found
 }

@@ -34,27 +34,27 @@ func TestCandidates(t *testing.T) {
 	for name, tt := range map[string]struct {
 		proc     string
 		hostname string
-		want     []candidate
+		want     []string
 	}{
-		"cgroup v1":                {"docker-cgroup1", "ee2c4b4c5872", []candidate{{ownID, false}, {"ee2c4b4c5872", true}}},
-		"cgroup v2":                {"docker-cgroup2", "ee2c4b4c5872", []candidate{{ownID, false}, {"ee2c4b4c5872", true}}},
-		"podman":                   {"podman", "ee2c4b4c5872", []candidate{{ownID, false}, {"ee2c4b4c5872", true}}},
-		"host networking":          {"host-network", "app-host", []candidate{{hostNetID, false}}},
-		"hostname set by hand":     {"docker-cgroup2", "app-1", []candidate{{ownID, false}}},
-		"hostname as of another":   {"docker-cgroup2", "0123456789ab", []candidate{{ownID, false}, {"0123456789ab", true}}},
-		"hostname a digit short":   {"docker-cgroup2", "ee2c4b4c587", []candidate{{ownID, false}}},
-		"hostname a digit long":    {"docker-cgroup2", "ee2c4b4c58729", []candidate{{ownID, false}}},
-		"hostname in upper case":   {"docker-cgroup2", "EE2C4B4C5872", []candidate{{ownID, false}}},
+		"cgroup v1":                {"docker-cgroup1", "ee2c4b4c5872", []string{ownID, "ee2c4b4c5872"}},
+		"cgroup v2":                {"docker-cgroup2", "ee2c4b4c5872", []string{ownID, "ee2c4b4c5872"}},
+		"podman":                   {"podman", "ee2c4b4c5872", []string{ownID, "ee2c4b4c5872"}},
+		"host networking":          {"host-network", "app-host", []string{hostNetID}},
+		"hostname set by hand":     {"docker-cgroup2", "app-1", []string{ownID}},
+		"hostname as of another":   {"docker-cgroup2", "0123456789ab", []string{ownID, "0123456789ab"}},
+		"hostname a digit short":   {"docker-cgroup2", "ee2c4b4c587", []string{ownID}},
+		"hostname a digit long":    {"docker-cgroup2", "ee2c4b4c58729", []string{ownID}},
+		"hostname in upper case":   {"docker-cgroup2", "EE2C4B4C5872", []string{ownID}},
 		"not in a container":       {"no-container", "app-host", nil},
 		"broken and similar lines": {"odd", "app-1", nil},
 		// The files mounted over /etc are not Docker's there, so that the id is in
 		// the cgroup's path alone.
-		"host's cgroup namespace": {"docker-cgroup2-of-the-host", "app-1", []candidate{{ownID, false}}},
+		"host's cgroup namespace": {"docker-cgroup2-of-the-host", "app-1", []string{ownID}},
 		// The files are the other one's, and so are the published ports.
-		"--network container:": {"container-network", "d9049dec8c1e", []candidate{{otherID, false}, {sidecarID, false}, {"d9049dec8c1e", true}}},
+		"--network container:": {"container-network", "d9049dec8c1e", []string{otherID, sidecarID, "d9049dec8c1e"}},
 		// The volume of the inner Docker has a name like an id, and the outer
 		// container is in the cgroup's path: neither is this one.
-		"Docker in Docker": {"docker-in-docker", "ee2c4b4c5872", []candidate{{ownID, false}, {"ee2c4b4c5872", true}}},
+		"Docker in Docker": {"docker-in-docker", "ee2c4b4c5872", []string{ownID, "ee2c4b4c5872"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,11 +76,11 @@ func TestCandidatesWithoutFiles(t *testing.T) {
 	for name, tt := range map[string]struct {
 		proc     fs.FS
 		hostname string
-		want     []candidate
+		want     []string
 	}{
 		"no /proc":                     {fstest.MapFS{}, "app-1", nil},
-		"no /proc, but a short id":     {fstest.MapFS{}, "ee2c4b4c5872", []candidate{{"ee2c4b4c5872", true}}},
-		"no mountinfo":                 {fstest.MapFS{"self/cgroup": {Data: cgroup}}, "app-1", []candidate{{ownID, false}}},
+		"no /proc, but a short id":     {fstest.MapFS{}, "ee2c4b4c5872", []string{"ee2c4b4c5872"}},
+		"no mountinfo":                 {fstest.MapFS{"self/cgroup": {Data: cgroup}}, "app-1", []string{ownID}},
 		"empty files":                  {fstest.MapFS{"self/cgroup": {}, "self/mountinfo": {}}, "app-1", nil},
 		"a folder instead of the file": {fstest.MapFS{"self/mountinfo/x": {}}, "app-1", nil},
 	} {

@@ -1,0 +1,139 @@
+package etcdreg
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+)
+
+// session authenticates one user, once a connection and when etcd forgot or outlived
+// the token. The client would do so with each lease's renewal: that costs etcd's
+// members a write to their log and 50 ms or so of a core. It is safe for concurrent
+// use.
+type session struct {
+	*files
+
+	mu    sync.Mutex
+	token string // "": none
+	open  bool   // etcd said, last, that it has authentication off
+}
+
+func newSession(c Config) *session {
+	s := &session{files: &files{Config: c}}
+	// So that a file that is being replaced when etcd is first dialled counts as
+	// it was. What is wrong shows then.
+	_, _ = s.latest()
+	return s
+}
+
+// login gets a token with the password that there is now.
+func (s *session) login(ctx context.Context, cc grpc.ClientConnInterface) error {
+	now, err := s.latest()
+	if err != nil {
+		return err
+	}
+	s.set("")
+	answer, err := pb.NewAuthClient(cc).Authenticate(ctx, &pb.AuthenticateRequest{Name: s.Username, Password: now.password})
+	err = rpctypes.Error(err)
+	off := errors.Is(err, rpctypes.ErrAuthNotEnabled)
+	s.tell(ctx, off)
+	if ctx.Err() != nil {
+		return ctx.Err() // and not gRPC's word for it
+	}
+	if off {
+		return nil // anybody may do anything, and so may dockreg
+	}
+	if err != nil {
+		return fmt.Errorf("authenticate: %w", err)
+	}
+	s.set(answer.Token)
+	return nil
+}
+
+func (s *session) set(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = token
+}
+
+// tell logs that etcd has authentication off, once it has.
+func (s *session) tell(ctx context.Context, off bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if off && !s.open && s.Log != nil {
+		s.Log.WarnContext(ctx, "etcd has authentication off: anybody may write there; the user is not needed", "user", s.Username)
+	}
+	s.open = off
+}
+
+// GetRequestMetadata is gRPC's, for each call.
+func (s *session) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token == "" {
+		return nil, nil
+	}
+	return map[string]string{rpctypes.TokenFieldNameGRPC: s.token}, nil
+}
+
+// RequireTransportSecurity is gRPC's.
+func (s *session) RequireTransportSecurity() bool { return false }
+
+// call is every call that is no stream.
+func (s *session) call(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	do := func() error { return invoke(ctx, method, req, reply, cc, opts...) }
+	if method == pb.Auth_Authenticate_FullMethodName {
+		return do()
+	}
+	return s.again(ctx, cc, do)
+}
+
+// again does a call, and does it again with a new token if it failed for the old
+// one. A stream is for its caller to put into it; etcd 3.4 renews leases without
+// a token, 3.7 does not [measured].
+func (s *session) again(ctx context.Context, cc grpc.ClientConnInterface, do func() error) error {
+	err := do()
+	if s.Username == "" || !outlived(err) {
+		return err
+	}
+	if err := s.login(ctx, cc); err != nil {
+		return err
+	}
+	return do()
+}
+
+// outlived says whether a call was refused for its token, or for its lack.
+func outlived(err error) bool {
+	err = rpctypes.Error(err)
+	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) || errors.Is(err, rpctypes.ErrUserEmpty)
+}
+
+// refusal says what etcd refused, and what to do about it; nil if it is no refusal.
+func (r *Registry) refusal(err error) error {
+	key := cmp.Or(r.key, r.looked)
+	prefix := path.Dir(key) + "/"
+	user := fmt.Sprintf("user %q", r.Username)
+	if r.Username == "" {
+		user = "the user that --etcd-cert names"
+	}
+	source := "DOCKREG_ETCD_PASSWORD, or the one in DOCKREG_ETCD"
+	if r.PasswordFile != "" {
+		source = "--etcd-password-file"
+	}
+	switch {
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		return fmt.Errorf("it refuses %s with the password in %s", user, source)
+	case errors.Is(err, rpctypes.ErrUserEmpty) && r.Username == "":
+		return errors.New("it wants to know who asks; give --etcd-user, with --etcd-password-file or DOCKREG_ETCD_PASSWORD")
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return fmt.Errorf("%s may not use the key %s: permission denied; grant a role of it readwrite on the prefix %s", user, key, prefix)
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+package etcdreg
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// secured gives etcd the user that README.md shows, with the README's own commands,
+// and returns a client of its root.
+func secured(t *testing.T, s *server) *clientv3.Client {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile("(?s)```sh\n(etcdctl --endpoints \\$ETCD role add .*?)```").FindSubmatch(text)
+	if commands == nil {
+		t.Fatal("README.md has no commands that add a role")
+	}
+	cmd := exec.Command("sh", "-e", "-c", string(commands[1]))
+	cmd.Env = append(os.Environ(), "ETCD="+s.url, "PASSWORD=secret", "ROOT_PASSWORD=root-secret")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", commands[1], err, out)
+	}
+	// The client's own way to authenticate has no end with etcd 3.4, once a token
+	// has run out [measured].
+	root, err := with(t, s.url, Config{Username: "root", Password: "root-secret"}).dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+func passwordFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// A user with no more rights than the README's has all that a registration needs.
+func TestLeastRights(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		root := secured(t, s)
+		r := with(t, s.url, Config{Username: "dockreg", PasswordFile: passwordFile(t, "secret\n")})
+		register(t, r)
+		register(t, r) // renews
+		wantKey(t, root, r)
+		if value, there, err := r.Look(t.Context(), key); value != "running" || !there || err != nil {
+			t.Errorf("Look = %q, %t, %v", value, there, err)
+		}
+		found, err := r.client.Get(t.Context(), "/service/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil || found.Count != 1 {
+			t.Errorf("count of /service/: %v, %v", found, err)
+		}
+		if _, err := root.Put(t.Context(), key, "someone"); err != nil {
+			t.Fatal(err)
+		}
+		wantDisturbed(t, r, "overwritten")
+		register(t, r)
+		if _, err := root.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		wantDisturbed(t, r, "deleted")
+		register(t, r)
+		wantKey(t, root, r)
+		if err := r.Deregister(t.Context()); err != nil {
+			t.Errorf("deregister: %v", err)
+		}
+		wantNoKey(t, root)
+	})
+}
+
+// P10: what etcd refuses is said without the password, and what to mend.
+func TestP10Refusals(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		root := secured(t, s)
+		if _, err := root.UserAdd(t.Context(), "nobody", "secret"); err != nil {
+			t.Fatal(err)
+		}
+		for name, tt := range map[string]struct {
+			c    Config
+			want string
+		}{
+			"no user":               {Config{}, "it wants to know who asks; give --etcd-user, with --etcd-password-file or DOCKREG_ETCD_PASSWORD"},
+			"wrong password":        {Config{Username: "dockreg", Password: "hunter2"}, `it refuses user "dockreg" with the password in DOCKREG_ETCD_PASSWORD, or the one in DOCKREG_ETCD`},
+			"wrong one in the file": {Config{Username: "dockreg", PasswordFile: passwordFile(t, "hunter2\n")}, `it refuses user "dockreg" with the password in --etcd-password-file`},
+			"no such user":          {Config{Username: "joe", Password: "secret"}, `it refuses user "joe" with the password in DOCKREG_ETCD_PASSWORD, or the one in DOCKREG_ETCD`},
+			"no rights": {Config{Username: "nobody", Password: "secret"}, `user "nobody" may not use the key ` + key +
+				": permission denied; grant a role of it readwrite on the prefix /service/"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				wantReason(t, with(t, s.url, tt.c), ": "+tt.want)
+			})
+		}
+	})
+}
+
+// A password that is changed in etcd and then in the file is used without a restart.
+func TestPasswordChanges(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		root := secured(t, s)
+		file := passwordFile(t, "secret")
+		r := with(t, s.url, Config{Username: "dockreg", PasswordFile: file})
+		register(t, r)
+		if _, err := root.UserChangePassword(t.Context(), "dockreg", "another"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := root.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		wantDisturbed(t, r, "deleted")
+		if err := r.Register(t.Context(), key, "running"); err == nil || !strings.HasSuffix(err.Error(), "with the password in --etcd-password-file") {
+			t.Errorf("Register with the old password = %v", err)
+		}
+		if err := os.WriteFile(file, nil, 0o600); err != nil { // about to be written
+			t.Fatal(err)
+		}
+		if err := r.Register(t.Context(), key, "running"); err == nil {
+			t.Error("registered with the old password")
+		}
+		if err := os.WriteFile(file, []byte("another\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		register(t, r)
+		wantKey(t, root, r)
+	})
+}
+
+// Tokens that run out cost no absence of the key, and no error either.
+func TestTokensRunOut(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary, "--auth-token", jwt(t))
+		root := secured(t, s)
+		r := with(t, s.url, Config{Username: "dockreg", Password: "secret"})
+		register(t, r)
+		wantKey(t, root, r)
+		events := root.Watch(t.Context(), key)
+		lease := r.lease
+		for deadline := time.Now().Add(8 * time.Second); time.Now().Before(deadline); {
+			register(t, r)
+			select {
+			case resp := <-events:
+				t.Fatalf("the key changed: %+v, %v", resp.Events, resp.Err())
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+		wantKey(t, root, r)
+		if r.lease != lease {
+			t.Error("another lease")
+		}
+		if _, err := root.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		wantDisturbed(t, r, "deleted")
+		register(t, r)
+		wantKey(t, root, r)
+		// Once more with a token that is no longer any good, on the way out.
+		select {
+		case <-time.After(3 * time.Second):
+		case reason := <-r.Disturbed():
+			t.Errorf("disturbed: %v", reason)
+		}
+		if err := r.Deregister(t.Context()); err != nil {
+			t.Errorf("deregister: %v", err)
+		}
+		wantNoKey(t, root)
+	})
+}
+
+// jwt makes tokens that last 2 s.
+func jwt(t *testing.T) string {
+	t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, dir+"/pub.pem", "PUBLIC KEY", public)
+	write(t, dir+"/priv.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(private))
+	return "jwt,pub-key=" + dir + "/pub.pem,priv-key=" + dir + "/priv.pem,sign-method=RS256,ttl=2s"
+}
+
+// An etcd without authentication takes anybody, and so it is said once, and no
+// error. Once it has it, dockreg goes on.
+func TestAuthenticationIsOff(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		out := &lockedBuffer{}
+		r := with(t, s.url, Config{Username: "dockreg", Password: "secret", Log: slog.New(slog.NewTextHandler(out, nil))})
+		register(t, r)
+		r.hangUp()
+		register(t, r)
+		if n := strings.Count(out.String(), "authentication off"); n != 1 || strings.Contains(out.String(), "secret") {
+			t.Errorf("said %d times that authentication is off:\n%s", n, out)
+		}
+		root := secured(t, s)
+		if _, err := root.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		wantDisturbed(t, r, "deleted")
+		register(t, r)
+		wantKey(t, root, r)
+	})
+}
+
+// Renewals don't authenticate: that is a write in etcd, and slow on purpose.
+func TestP7RenewalsDontAuthenticate(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		root := secured(t, s)
+		r := with(t, s.url, Config{Username: "dockreg", Password: "secret"})
+		register(t, r)
+		index := func() uint64 {
+			status, err := root.Status(t.Context(), s.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return status.RaftIndex
+		}
+		before := index()
+		for range 5 {
+			register(t, r)
+		}
+		if after := index(); after != before {
+			t.Errorf("%d entries in etcd's log for 5 renewals", after-before)
+		}
+	})
+}

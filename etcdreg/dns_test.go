@@ -1,0 +1,205 @@
+package etcdreg
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// zone is what the tests' DNS server knows. Every name of the tests ends in .test.
+var zone = struct {
+	sync.Mutex
+	hosts   map[string]netip.Addr // by "name."
+	srv     map[string][]string   // host:port, by "_service._tcp.name."
+	failing map[string]bool       // names that the server fails to look up
+}{hosts: map[string]netip.Addr{}, srv: map[string][]string{}, failing: map[string]bool{}}
+
+func inZone(change func()) {
+	zone.Lock()
+	defer zone.Unlock()
+	change()
+}
+
+// startDNS makes this process resolve names by a DNS server of its own, on UDP.
+func startDNS() error {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
+	}}
+	go func() {
+		packet := make([]byte, 512)
+		for {
+			n, from, err := conn.ReadFrom(packet)
+			if err != nil {
+				return
+			}
+			if answer, err := resolve(packet[:n]); err == nil {
+				_, _ = conn.WriteTo(answer, from)
+			}
+		}
+	}()
+	return nil
+}
+
+func resolve(packet []byte) ([]byte, error) {
+	var m dnsmessage.Message
+	if err := m.Unpack(packet); err != nil {
+		return nil, err
+	}
+	m.Response, m.Authoritative, m.RecursionAvailable, m.Additionals = true, true, true, nil
+	q := m.Questions[0]
+	name := q.Name.String()
+	head := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}
+	zone.Lock()
+	defer zone.Unlock()
+	host, known := zone.hosts[name]
+	records := zone.srv[name]
+	switch {
+	case zone.failing[name]:
+		m.RCode = dnsmessage.RCodeServerFailure
+	case !known && len(records) == 0:
+		m.RCode = dnsmessage.RCodeNameError
+	case known && q.Type == dnsmessage.TypeA:
+		m.Answers = append(m.Answers, dnsmessage.Resource{Header: head, Body: &dnsmessage.AResource{A: host.As4()}})
+	case q.Type == dnsmessage.TypeSRV:
+		for _, r := range records {
+			target, port, _ := strings.Cut(r, ":")
+			number, _ := strconv.ParseUint(port, 10, 16)
+			m.Answers = append(m.Answers, dnsmessage.Resource{Header: head, Body: &dnsmessage.SRVResource{
+				Priority: 10, Weight: 10, Port: uint16(number), Target: dnsmessage.MustNewName(target + "."),
+			}})
+		}
+	}
+	return m.Pack()
+}
+
+// listenOn makes a server that is not running yet listen on another address.
+func (s *server) listenOn(host string) {
+	for i := range s.args {
+		s.args[i] = strings.ReplaceAll(s.args[i], "127.0.0.1", host)
+	}
+	s.url = strings.ReplaceAll(s.url, "127.0.0.1", host)
+}
+
+// alone makes a server of one member, which is not running yet.
+func alone(t *testing.T, binary string, port int) *server {
+	s := newServer(t, binary, "one", port, "http")
+	s.joins("http://127.0.0.1:" + strconv.Itoa(freePort(t)))
+	return s
+}
+
+// P6: the DNS name of etcd is gone for a while, and comes back with another address.
+func TestP6DNSNameMoves(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		port := freePort(t)
+		before, after := alone(t, binary, port), alone(t, binary, port)
+		before.listenOn("127.0.0.2")
+		after.listenOn("127.0.0.3")
+		before.run()
+		before.ready()
+		name := "etcd" + strconv.Itoa(port) + ".test"
+		inZone(func() { zone.hosts[name+"."] = netip.MustParseAddr("127.0.0.2") })
+		r := New(Config{Endpoints: []string{"http://" + name + ":" + strconv.Itoa(port)}, TTL: 20 * time.Second})
+		t.Cleanup(r.Close)
+		register(t, r)
+
+		inZone(func() { delete(zone.hosts, name+".") })
+		before.kill()
+		wantDisturbed(t, r, "connection to etcd broke")
+		for range 3 {
+			if err := r.Register(t.Context(), key, "running"); err == nil {
+				t.Fatal("registered with no etcd")
+			}
+		}
+		after.run()
+		after.ready()
+		inZone(func() { zone.hosts[name+"."] = netip.MustParseAddr("127.0.0.3") })
+		start := time.Now()
+		registerSoon(t, r, 10*time.Second)
+		t.Logf("figure: back %s after the name had its new address", time.Since(start).Round(time.Millisecond))
+		wantKey(t, after.client(), r)
+	})
+}
+
+// P6: members are named by SRV records, which are looked up again when one fails.
+func TestP6SRVRecordsChange(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		members := startCluster(t, binary)
+		domain := "srv" + strings.TrimPrefix(members[0].url, "http://127.0.0.1:") + ".test"
+		service := "_etcd-client._tcp." + domain + "."
+		name := func(s *server) string { return strings.Replace(s.url, "http://127.0.0.1", "member."+domain, 1) }
+		inZone(func() {
+			zone.hosts["member."+domain+"."] = netip.MustParseAddr("127.0.0.1")
+			zone.srv[service] = []string{name(members[0])}
+		})
+		r := New(Config{DiscoverySRV: domain, TTL: 20 * time.Second})
+		t.Cleanup(r.Close)
+		registerSoon(t, r, 10*time.Second)
+		if at := r.members.current(); at != "http://"+name(members[0]) {
+			t.Errorf("uses %s, want the only one that the records name", at)
+		}
+
+		inZone(func() { zone.failing[service] = true })
+		members[0].kill()
+		wantDisturbed(t, r, "connection to etcd broke")
+		if err := r.Register(t.Context(), key, "running"); err == nil || !strings.Contains(err.Error(), name(members[0])) {
+			t.Errorf("Register = %v, want the member's name, though the DNS fails", err)
+		}
+		inZone(func() {
+			delete(zone.failing, service)
+			zone.srv[service] = []string{name(members[1]), name(members[2])}
+		})
+		start := time.Now()
+		registerSoon(t, r, 20*time.Second)
+		t.Logf("figure: back %s after the records changed", time.Since(start).Round(time.Millisecond))
+		wantKey(t, members[1].client(), r)
+	})
+}
+
+// Records of members with TLS are preferred, and no DNS can take TLS away.
+func TestSRVRecordsWithTLS(t *testing.T) {
+	t.Parallel()
+	inZone(func() {
+		zone.srv["_etcd-client-ssl._tcp.both.test."] = []string{"a.both.test:1", "b.both.test:1"}
+		zone.srv["_etcd-client._tcp.both.test."] = []string{"c.both.test:1"}
+		zone.srv["_etcd-client._tcp.plain.test."] = []string{"c.plain.test:1"}
+		zone.srv["_etcd-client._tcp.failing.test."] = []string{"c.failing.test:1"}
+		zone.failing["_etcd-client-ssl._tcp.failing.test."] = true
+	})
+	for name, tt := range map[string]struct {
+		config Config
+		urls   []string
+		err    string
+	}{
+		"both":        {Config{DiscoverySRV: "both.test"}, []string{"https://a.both.test:1", "https://b.both.test:1"}, ""},
+		"plain":       {Config{DiscoverySRV: "plain.test"}, []string{"http://c.plain.test:1"}, ""},
+		"TLS wanted":  {Config{DiscoverySRV: "plain.test", DiscoveryTLS: true}, nil, "no SRV records _etcd-client-ssl._tcp.plain.test"},
+		"none":        {Config{DiscoverySRV: "none.test"}, nil, "no SRV records _etcd-client-ssl._tcp.none.test or _etcd-client._tcp.none.test"},
+		"DNS failing": {Config{DiscoverySRV: "failing.test"}, nil, "the DNS fails"},
+	} {
+		m := newMembers(tt.config)
+		err := m.refresh(t.Context())
+		if tt.err == "" && (err != nil || !sameSet(m.urls, tt.urls)) || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+			t.Errorf("%s: %q, %v; want %q, %q", name, m.urls, err, tt.urls, tt.err)
+		}
+		r := New(tt.config)
+		if tt.err != "" {
+			if err := r.Register(t.Context(), key, "running"); err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%s: Register = %v, want %q", name, err, tt.err)
+			}
+		}
+		r.Close()
+	}
+}

@@ -1,0 +1,347 @@
+package etcdreg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// P3: whatever the order in which the requests of two or three instances reach
+// etcd, with answers that get lost, leases that expire, instances that die and are
+// replaced, and an operator who deletes and overwrites: no instance overwrites a
+// newer one's key or deletes anything but its own lease, and in the end exactly one
+// has the key, and nobody writes any more.
+//
+// 10,000 interleavings are of a model of etcd; the first ones again of real servers,
+// where all has to happen as it did in the model.
+func TestP3Interleavings(t *testing.T) {
+	t.Parallel()
+	modelled, real := 10000, 100
+	if testing.Short() {
+		modelled = 1000
+	}
+	w := modelWorkers(t)
+	changed := 0
+	traces := make([]string, real)
+	for seed := range modelled {
+		trace, taken := w.interleave(t, uint64(seed))
+		if changed += taken; seed < real {
+			traces[seed] = trace
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d interleavings, in which the key changed hands %d times", modelled, changed)
+	if changed < modelled/5 {
+		t.Error("it hardly changed hands: this shows nothing")
+	}
+	eachVersion(t, func(t *testing.T, binary string) {
+		w := serverWorkers(t, startServer(t, binary))
+		for seed, want := range traces {
+			if trace, _ := w.interleave(t, uint64(seed)); trace != want {
+				t.Fatalf("seed %d: a real etcd has it\n%s\nand the model\n%s", seed, trace, want)
+			}
+		}
+	})
+}
+
+// workers run one interleaving after the other, each over a key of its own.
+type workers struct {
+	store  store
+	actors [3]*actor
+}
+
+func modelWorkers(t *testing.T) *workers {
+	m, url := newModel(), listenForModels(t)
+	return newWorkers(t, m, url, m.unary, m.stream)
+}
+
+func serverWorkers(t *testing.T, s *server) *workers {
+	return newWorkers(t, real{s.client(), t.Context()}, s.url, nil, nil)
+}
+
+// actor is one instance, and those that replace it after it died. Its requests wait
+// at a gate.
+type actor struct {
+	*Registry
+	client *clientv3.Client
+	busy   bool          // an operation is under way, and waits at the gate
+	gate   chan fate     // lets its next request through
+	halted chan struct{} // it waits at the gate
+	done   chan error    // its operation ended
+	trace  []string      // how its operations ended
+}
+
+// fate is what becomes of a request.
+type fate int
+
+const (
+	answered   fate = iota
+	unanswered      // executed, but the answer is lost
+	lost            // not even executed
+)
+
+type actorKey struct{}
+
+// newWorkers makes actors whose requests go through a gate, and then to where they
+// are answered, if that is not the server.
+func newWorkers(t *testing.T, where store, url string, unary grpc.UnaryClientInterceptor, stream grpc.StreamClientInterceptor) *workers {
+	w := &workers{store: where}
+	for i := range w.actors {
+		a := &actor{gate: make(chan fate), halted: make(chan struct{}), done: make(chan error, 1)}
+		opts := []grpc.DialOption{grpc.WithChainUnaryInterceptor(a.unary), grpc.WithChainStreamInterceptor(a.stream)}
+		if unary != nil {
+			opts = append(opts, grpc.WithChainUnaryInterceptor(unary), grpc.WithChainStreamInterceptor(stream))
+		}
+		c, err := clientv3.New(clientv3.Config{Endpoints: []string{url}, Logger: zap.NewNop(), DialOptions: opts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		a.client = c
+		w.actors[i] = a
+	}
+	return w
+}
+
+var errLostOnTheWay = status.Error(codes.Internal, "lost on the way")
+
+// pass holds up a request until it is let through.
+func (a *actor) pass(ctx context.Context, request func() error) error {
+	if ctx.Value(actorKey{}) == nil {
+		return request() // a watch's
+	}
+	a.halted <- struct{}{}
+	switch f := <-a.gate; f {
+	case lost:
+		return errLostOnTheWay
+	case unanswered:
+		_ = request()
+		return errLostOnTheWay
+	default:
+		return request()
+	}
+}
+
+func (a *actor) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if txn, ok := req.(*etcdserverpb.TxnRequest); ok {
+		for _, op := range append(txn.Success, txn.Failure...) {
+			if op.GetRequestDeleteRange() != nil {
+				return errors.New("a Txn that deletes")
+			}
+		}
+	} else if !strings.Contains(method, ".Lease/") && !strings.HasSuffix(method, "/Range") {
+		return fmt.Errorf("a request %s", method)
+	}
+	return a.pass(ctx, func() error { return invoke(ctx, method, req, reply, cc, opts...) })
+}
+
+func (a *actor) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (stream grpc.ClientStream, err error) {
+	err = a.pass(ctx, func() error { stream, err = open(ctx, desc, cc, method, opts...); return err })
+	return stream, err
+}
+
+// start begins an operation, which then waits at the gate, or is over.
+func (a *actor) start(operation func(context.Context) error) {
+	a.busy = true
+	ctx := context.WithValue(context.Background(), actorKey{}, true)
+	go func() { a.done <- operation(ctx) }()
+	a.settle()
+}
+
+// step lets one request through, and waits until the next one comes.
+func (a *actor) step(f fate) {
+	a.gate <- f
+	a.settle()
+}
+
+func (a *actor) settle() {
+	select {
+	case <-a.halted:
+	case err := <-a.done:
+		a.busy = false
+		a.trace = append(a.trace, outcomeOf(err))
+	}
+}
+
+// finish lets all of an operation's requests through.
+func (a *actor) finish() {
+	for a.busy {
+		a.step(answered)
+	}
+}
+
+// outcomeOf is what the trace keeps of an error: no lease's number, no address.
+func outcomeOf(err error) string {
+	var state *StateError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &state):
+		text, _, _ := strings.Cut(state.Error(), ",")
+		return text
+	}
+	_, text, _ := strings.Cut(err.Error(), "rpc error")
+	return text
+}
+
+// born makes the actor a new instance.
+func (a *actor) born() *Registry {
+	r := New(Config{Endpoints: []string{a.client.Endpoints()[0]}, TTL: time.Minute})
+	r.client = a.client // and never another one
+	a.Registry = r
+	return r
+}
+
+// interleave runs one interleaving. It returns what became of each operation, and
+// how often the key changed hands.
+func (w *workers) interleave(t *testing.T, seed uint64) (trace string, taken int) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	key := fmt.Sprintf("/interleavings/%d", seed)
+	actors := w.actors[:2+rng.IntN(2)]
+	var all []*Registry // that ever were
+	for _, a := range actors {
+		all, a.trace = append(all, a.born()), nil
+	}
+	must := func(err error) {
+		if err != nil {
+			t.Fatalf("seed %d: operator: %v", seed, err)
+		}
+	}
+	first, err := w.store.revision()
+	must(err)
+
+	for range 40 {
+		a := actors[rng.IntN(len(actors))]
+		switch n := rng.IntN(20); {
+		case a.busy && n < 16:
+			a.step(answered)
+		case a.busy && n < 18:
+			a.step(unanswered)
+		case a.busy && n < 19:
+			a.step(lost)
+		case a.busy: // it is killed in the midst of it
+			for a.busy {
+				a.step(lost)
+			}
+			a.unwatch()
+			all = append(all, a.born())
+		case n < 12:
+			a.register(key)
+		case n < 14:
+			a.start(a.Deregister)
+		case n < 16: // it is killed, and started anew
+			a.unwatch()
+			all = append(all, a.born())
+		case n < 18: // paused past its TTL, or revoked by an operator
+			must(w.store.revoke(a.lease))
+		case n < 19:
+			must(w.store.drop(key))
+		default:
+			must(w.store.put(key, "someone"))
+		}
+	}
+	w.heal(t, seed, key, actors, all)
+	taken = w.judge(t, seed, key, first, all)
+	for i, a := range actors {
+		trace += fmt.Sprintf("%d: %q\n", i, a.trace)
+		a.start(a.Deregister)
+		a.finish()
+	}
+	return trace, taken
+}
+
+// register looks at the key each time, as if the watch had broken.
+func (a *actor) register(key string) {
+	a.unwatch()
+	a.start(func(ctx context.Context) error { return a.Register(ctx, key, "running") })
+}
+
+// heal ends what is under way, lets the dead ones' leases expire, and lets those
+// that live go on registering, until it should be settled who has the key.
+func (w *workers) heal(t *testing.T, seed uint64, key string, actors []*actor, all []*Registry) {
+	var living []*Registry
+	for _, a := range actors {
+		a.finish()
+		living = append(living, a.Registry)
+	}
+	for _, r := range all {
+		for _, lease := range r.own {
+			if slices.Contains(living, r) && lease == r.lease {
+				continue
+			}
+			if err := w.store.revoke(lease); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	round := func() (revision int64, holders int) {
+		for _, a := range actors {
+			a.register(key)
+			a.finish()
+			if a.watch != nil {
+				holders++
+			}
+		}
+		kv, err := w.store.get(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(kv.GetValue()) != "running" {
+			holders = 0
+		}
+		return kv.GetModRevision(), holders
+	}
+	for range 3 {
+		round()
+	}
+	before, _ := round()
+	after, holders := round()
+	if holders != 1 {
+		t.Errorf("seed %d: in the end %d instances have the key, want 1", seed, holders)
+	}
+	if before != after {
+		t.Errorf("seed %d: the key is still written", seed)
+	}
+}
+
+// judge holds the key's history against the rule.
+func (w *workers) judge(t *testing.T, seed uint64, key string, after int64, all []*Registry) (taken int) {
+	owner := map[int64]*Registry{}
+	for _, r := range all {
+		for _, lease := range r.own {
+			owner[int64(lease)] = r
+		}
+	}
+	events, err := w.store.history(key, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var holder *mvccpb.KeyValue
+	for _, kv := range events {
+		had, by := owner[holder.GetLease()], owner[kv.GetLease()]
+		if had != nil && by != nil && had != by {
+			taken++
+			if holder.ModRevision > by.past.began {
+				t.Errorf("seed %d: at revision %d an instance that came at %d overwrote what another put at %d",
+					seed, kv.ModRevision, by.past.began, holder.ModRevision)
+			}
+		}
+		holder = kv
+	}
+	return taken
+}

@@ -1,0 +1,129 @@
+package etcdreg
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// link remembers how one client's connection stands. The client itself tries again
+// and again, and keeps to itself why that fails. It is safe for concurrent use.
+type link struct {
+	mu    sync.Mutex
+	heard bool  // etcd said something on the connection that there is
+	tcp   bool  // else, that etcd's system took one
+	err   error // else, why the latest attempt failed; nil if none has yet
+}
+
+// state returns nil if etcd was heard on the connection that there is, else why
+// there is no such connection.
+func (l *link) state() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.heard:
+		return nil
+	case l.err != nil:
+		return l.err
+	case l.tcp:
+		return errors.New("it takes connections, but says nothing")
+	}
+	return errors.New("no answer")
+}
+
+// note takes in how an attempt ended, or that etcd was heard. An attempt that our
+// side gave up says nothing.
+func (l *link) note(err error) {
+	if gaveUp(err) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heard, l.err = err == nil, nil
+	if err != nil {
+		l.err = errors.New(words(err))
+	}
+}
+
+// dial opens a TCP connection.
+func (l *link) dial(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		l.note(err)
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heard, l.tcp = false, true
+	return conn, nil
+}
+
+// observed is a connection that tells its link what comes of it.
+type observed struct {
+	net.Conn
+	link *link
+	// reason says what went wrong before etcd was first heard: what came instead,
+	// or the error. Nil: nothing did.
+	reason func(first []byte, err error) error
+	heard  atomic.Bool
+}
+
+func (o *observed) Read(p []byte) (int, error) {
+	n, err := o.Conn.Read(p)
+	switch {
+	case !o.heard.Load():
+		if reason := o.reason(p[:n], err); reason != nil || n > 0 {
+			o.link.note(reason)
+			o.heard.Store(reason == nil)
+		}
+	case err != nil:
+		o.link.note(err)
+	}
+	return n, err
+}
+
+// Write too hears of an end, and may be the only one to.
+func (o *observed) Write(p []byte) (int, error) {
+	n, err := o.Conn.Write(p)
+	if err != nil && !o.heard.Load() {
+		o.link.note(o.reason(nil, err))
+	}
+	return n, err
+}
+
+// words says err without what differs from one time to the next, such as the port
+// of our end.
+func words(err error) string {
+	var dns *net.DNSError
+	var errno syscall.Errno
+	var op *net.OpError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "no such host"
+	case errors.As(err, &dns):
+		return "its name can't be looked up"
+	case hungUp(err):
+		return "it ends the connection"
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.As(err, &op):
+		return op.Err.Error()
+	}
+	return err.Error()
+}
+
+// hungUp says whether the other end closed the connection: how that shows is up to
+// what was under way.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// gaveUp says whether it was our side that ended an attempt.
+func gaveUp(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed)
+}
