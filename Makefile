@@ -32,6 +32,17 @@ unit: tools ## run the unit tests alone
 	@go test -race -run '^$$' ./... >/dev/null
 	go test -race -shuffle=on -p 1 -parallel 8 ./...
 
+# What a target finds it writes into a testdata folder, to be committed with the
+# mend: from then on make unit tries it, too.
+.PHONY: fuzz
+fuzz: ## fuzz what reads foreign text; FUZZTIME=20s for each target
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "fuzzing $$package $$target ..."; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),20s) $$package || exit; \
+		done; \
+	done
+
 # e2e itself says in one line what it leaves out where there is no Docker engine,
 # and fails instead with CI=true.
 .PHONY: e2e

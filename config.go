@@ -77,9 +77,9 @@ func parse(s source, wrong *mistakes) (*config, error) {
 	}
 	p.times(conf.sidekick)
 
-	etcd := p.endpoints()
-	p.require("etcd", "give etcd's address, such as --etcd http://10.1.0.101:2379")
-	conf.etcd = etcdreg.Config{Endpoints: etcd.urls, Username: etcd.user, Password: etcd.password, TTL: conf.sidekick.TTL}
+	var shown map[string]string
+	conf.etcd, shown = p.etcd()
+	conf.etcd.TTL = conf.sidekick.TTL
 
 	host := p.docker()
 	conf.docker = docker.Config{Host: host, Container: p.container(), Port: conf.port, IP: ip, UserAgent: agent}
@@ -100,8 +100,8 @@ func parse(s source, wrong *mistakes) (*config, error) {
 	for _, known := range settings {
 		v := p.value(known.name)
 		switch v.name {
-		case "etcd":
-			v.text = etcd.String()
+		case "etcd", "etcd-user":
+			v.text = shown[v.name]
 		case "check":
 			v.text = conf.check.String()
 		case "docker":

@@ -37,13 +37,21 @@ var settings = []setting{
 	{"What to register", "port", "N", "", "the app's port inside the container; required"},
 	{"What to register", "ip", "ADDR", "", "host IP to register, v4 or v6; by default the one that Docker\npublished the port on, and needed where that is 0.0.0.0 or ::"},
 	{"What to register", "host-port", "N", "", "host port to register, without asking Docker; needs --ip"},
-	{"What to register", "key", "NAME", "service", "parent of the key; may hold inner slashes, as service/web"},
+	{"What to register", "key", "NAME", "service", "parent of the key; may hold inner slashes: service/web"},
 	{"What to register", "value", "TEXT", "running", "the record: what is stored under the key"},
 
-	{"Where to register it", "etcd", "URLS", "", "etcd's members, comma-separated or repeated: http://host:port,\nhttps://host:port or host:port; required"},
+	{"Where to register it", "etcd", "URLS", "", "etcd's members, comma-separated or repeated: http://host:port,\nhttps://host:port or host:port; required, but with\n--etcd-discovery-srv"},
+	{"Where to register it", "etcd-discovery-srv", "DOMAIN", "", "in place of --etcd: domain whose DNS SRV records name etcd's\nmembers, _etcd-client-ssl._tcp.DOMAIN or _etcd-client._tcp.DOMAIN"},
 	{"Where to register it", "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, more than fall x interval + timeout"},
 
-	{"When the app passes", "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without a shell"},
+	{"How to talk to etcd", "etcd-cacert", "FILE", "", "certificates, in PEM, of the authorities to trust with etcd's\ncertificate, instead of the system's"},
+	{"How to talk to etcd", "etcd-cert", "FILE", "", "certificate, in PEM, to show to etcd; with --etcd-key"},
+	{"How to talk to etcd", "etcd-key", "FILE", "", "the key of that certificate, in PEM"},
+	{"How to talk to etcd", "etcd-server-name", "NAME", "", "name to check etcd's certificate for, instead of the URL's host"},
+	{"How to talk to etcd", "etcd-user", "NAME", "", "user to authenticate as"},
+	{"How to talk to etcd", "etcd-password-file", "FILE", "", "file that holds the user's password; or give the password in the\nenvironment, as DOCKREG_ETCD_PASSWORD"},
+
+	{"When the app passes", "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without\na shell"},
 	{"When the app passes", "interval", "TIME", "5s", "from the start of one probe to the start of the next"},
 	{"When the app passes", "timeout", "TIME", "3s", "the whole of one probe; at most the interval"},
 	{"When the app passes", "rise", "N", "1", "passes in a row to register"},
@@ -52,7 +60,7 @@ var settings = []setting{
 	{"Which container this is", "docker", "ADDR", defaultDocker, "Docker: a path, unix:///path or tcp://host:port; DOCKER_HOST\ntoo says so"},
 	{"Which container this is", "container", "ID", "", "this container's id or name; by default found out"},
 
-	{"How dockreg runs", "drain", "TIME", "0s", "on a stop: how long to wait between deregistering and exiting"},
+	{"How dockreg runs", "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting"},
 	{"How dockreg runs", "dry-run", "", "", "find everything out, show it, probe once, write nothing; exit 0,\nor 1 with the reason why the app would not be registered now"},
 	{"How dockreg runs", "log-level", "LEVEL", "info", "debug, info, warn or error"},
 	{"How dockreg runs", "log-format", "FORMAT", "text", "text or json, on stderr"},
@@ -124,7 +132,7 @@ func tidy(args []string, wrong *mistakes) []string {
 			continue
 		case !known:
 			wrong.add("", "--%s: no such flag; %s", name, suggestion(name))
-			if !inline && hasNext && !strings.HasPrefix(next, "-") {
+			if !inline && hasNext && (!strings.HasPrefix(next, "-") || name == passwordFlag && !isFlag(next)) {
 				i++ // its value, most likely
 			}
 			continue
@@ -166,7 +174,13 @@ func isFlag(arg string) bool {
 	return known
 }
 
+// passwordFlag is what some will try.
+const passwordFlag = "etcd-password"
+
 func suggestion(name string) string {
+	if name == passwordFlag {
+		return "the process list would show the password; give --etcd-password-file, or " + passwordEnv + " in the environment"
+	}
 	var all []cli.Flag
 	for _, s := range settings {
 		all = append(all, &cli.StringFlag{Name: s.name})
@@ -207,14 +221,14 @@ Examples:
 		if s.fallback != "" {
 			usage += " (default: " + s.fallback + ")"
 		}
-		fmt.Fprintf(&b, "  %-20s  %s\n", strings.TrimSpace("--"+s.name+" "+s.placeholder), strings.ReplaceAll(usage, "\n", "\n"+strings.Repeat(" ", 24)))
+		fmt.Fprintf(&b, "  %-27s  %s\n", strings.TrimSpace("--"+s.name+" "+s.placeholder), strings.ReplaceAll(usage, "\n", "\n"+strings.Repeat(" ", 31)))
 	}
 	b.WriteString(`
 Environment:
   Each flag can be set there too: --host-port is DOCKREG_HOST_PORT, and so on. A
-  flag beats the environment; an empty variable counts as not set. A user and
-  password for etcd belong there, where no process list shows them:
-  DOCKREG_ETCD=http://user:password@10.1.0.101:2379
+  flag beats the environment; an empty variable counts as not set. A password
+  for etcd belongs there, or into a file, where no process list shows it:
+  DOCKREG_ETCD_PASSWORD, or DOCKREG_ETCD=http://user:password@10.1.0.101:2379
 
 Exit codes:
   0 asked to stop, and done, or 2 s spent on an etcd that does not answer

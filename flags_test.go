@@ -12,10 +12,12 @@ func TestMain(m *testing.M) {
 	for _, s := range settings {
 		_ = os.Unsetenv(s.env())
 	}
-	for _, name := range []string{"DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"} {
+	for _, name := range []string{passwordEnv, "DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"} {
 		_ = os.Unsetenv(name)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	_ = os.RemoveAll(certDir)
+	os.Exit(code)
 }
 
 // What the parser is given after tidy, and what tidy finds wrong.

@@ -71,6 +71,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 // start lives the registration that conf describes, until a signal asks to stop.
 func start(ctx context.Context, conf *config, stdout, stderr io.Writer) error {
 	log := newLogger(stderr, conf)
+	conf.etcd.Log = log
 	registry := etcdreg.New(conf.etcd)
 	defer registry.Close()
 	s := &sidekick.Sidekick{
@@ -92,7 +93,11 @@ func start(ctx context.Context, conf *config, stdout, stderr io.Writer) error {
 
 	ctx, hurry, release := onSignals(ctx, log)
 	defer release()
-	log.Info("starting", "version", version, "check", conf.check.String(), "etcd", conf.etcd.Endpoints)
+	etcd := conf.etcd.Endpoints
+	if domain := conf.etcd.DiscoverySRV; domain != "" {
+		etcd = []string{"SRV records of " + domain}
+	}
+	log.Info("starting", "version", version, "check", conf.check.String(), "etcd", etcd)
 	return s.Run(ctx, hurry)
 }
 

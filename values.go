@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -193,86 +192,6 @@ func (p parser) docker() string {
 		p.wrong.add(v.name, "%s %q: can't talk to Docker by %s://; %s", v.label, redact(v.text), redact(scheme), mend)
 	}
 	return scheme + "://" + rest
-}
-
-// etcdURLs is what --etcd says.
-type etcdURLs struct {
-	urls           []string // with nothing secret in them
-	user, password string
-}
-
-func (e etcdURLs) String() string {
-	s := strings.Join(e.urls, ",")
-	if e.user != "" {
-		s += " as user " + e.user + ", with a password"
-	}
-	return s
-}
-
-func (p parser) endpoints() etcdURLs {
-	var found etcdURLs
-	v := p.value("etcd")
-	if !v.given {
-		return found
-	}
-	mend := "give http://host:port, https://host:port or host:port, such as http://10.1.0.101:2379"
-	secret := strings.Contains(v.text, "@")
-	if secret {
-		mend += "; in a password write a comma as %2C, an @ as %40 and a / as %2F"
-	}
-	schemes := map[string]bool{}
-	users := map[string]*url.Userinfo{}
-	for text := range strings.SplitSeq(v.text, ",") {
-		text = strings.TrimSpace(text)
-		one := v
-		if one.text = redact(text); secret && one.text == text {
-			one.text = "…" // it may be half of a password with a comma in it
-		}
-		if text == "" {
-			p.wrong.blame(one, "an empty address in the list; %s", mend)
-			continue
-		}
-		whole := text
-		if !strings.Contains(text, "://") {
-			whole = "http://" + text
-		}
-		u, err := url.Parse(whole)
-		switch {
-		case err != nil:
-			p.wrong.blame(one, "not a URL; %s", mend)
-			continue
-		case u.Scheme != "http" && u.Scheme != "https":
-			p.wrong.blame(one, "etcd is not spoken to by %s://; %s", u.Scheme, mend)
-			continue
-		case u.Hostname() == "" || !isPort(u.Port()):
-			p.wrong.blame(one, "no host, or no port from 1 to 65535; %s", mend)
-			continue
-		case strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-			p.wrong.blame(one, "more than a host and a port; %s", mend)
-			continue
-		}
-		schemes[u.Scheme] = true
-		if u.User != nil {
-			users[u.User.String()] = u.User
-			found.user = u.User.Username()
-			found.password, _ = u.User.Password()
-			switch {
-			case strings.HasPrefix(v.label, "--"):
-				p.wrong.blame(one, "the process list shows a password in a flag; give the URLs in the environment, as DOCKREG_ETCD")
-			case found.user == "" || found.password == "":
-				p.wrong.blame(one, "a user without a password, or the other way round; give http://user:password@host:port")
-			}
-		}
-		found.urls = append(found.urls, u.Scheme+"://"+u.Host)
-	}
-	v.text = strings.Join(found.urls, ",")
-	if len(schemes) > 1 {
-		p.wrong.blame(v, "http and https mixed; give all members with the same one")
-	}
-	if len(users) > 1 {
-		p.wrong.blame(v, "more than one user or password; give all members the same one")
-	}
-	return found
 }
 
 func isPort(s string) bool {

@@ -34,21 +34,9 @@ func runWatched(t *testing.T, args ...string) *watched {
 	return w
 }
 
-// awaitLog waits until the container has logged these words n times.
 func (w *watched) awaitLog(words string, n int) {
 	w.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		logs, err := w.Logs()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if strings.Count(logs, words) >= n {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("%q is not there %d times", words, n)
-		}
-	}
+	awaitLogged(w.t, w.Container, words, n)
 }
 
 // signal sends a signal to the processes of that name.

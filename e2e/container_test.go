@@ -226,16 +226,7 @@ func TestWrongSettingIsNotRestarted(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	c := keep(t)(docker.RunApp(image, "http://etcd", "-e", "IP=10.1.0"))
-	var logs string
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(logs, "app entered RUNNING"); {
-		if time.Now().After(deadline) {
-			t.Fatal("the app was not started")
-		}
-		var err error
-		if logs, err = c.Do("logs"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	logs := awaitLogged(t, c, "app entered RUNNING", 1)
 	for _, want := range []string{`dockreg: --ip "10.1.0": `, `dockreg: --etcd "http://etcd": `, "dockreg (exit status 2; expected)"} {
 		if n := strings.Count(logs, want); n != 1 {
 			t.Errorf("%q is there %d times, want once, in\n%s", want, n, logs)

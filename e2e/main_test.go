@@ -113,6 +113,24 @@ func keep(t *testing.T) func(*testbed.Container, error) *testbed.Container {
 	}
 }
 
+// awaitLogged waits until the container has logged these words n times, and returns
+// all that it has logged.
+func awaitLogged(t *testing.T, c *testbed.Container, words string, n int) (logs string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		logs, err := c.Logs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(logs, words) >= n {
+			return logs
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%q is not there %d times", words, n)
+		}
+	}
+}
+
 func follow(t *testing.T) *testbed.Keys {
 	t.Helper()
 	return testbed.FollowKeys(t.Context(), etcd.Client, "/")

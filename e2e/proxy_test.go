@@ -15,7 +15,8 @@ import (
 // proxyImages are built by make proxies.
 var proxyImages = []string{"dockreg-haproxy", "dockreg-nginx"}
 
-// requestRate is what each proxy has to serve throughout, a second.
+// requestRate is how many requests a second whoever follows the keys has to serve
+// throughout.
 const requestRate = 300
 
 // followed are three instances, and proxies that follow their keys in an etcd of
@@ -193,12 +194,7 @@ func (f *followed) load(t *testing.T) (verdict func(except time.Time)) {
 		t.Helper()
 		for i, load := range loads {
 			outcome := load.Stop()
-			inFlight := 0
-			for _, failure := range outcome.Failures {
-				if failure.At.Before(except) {
-					inFlight++
-				}
-			}
+			inFlight := outcome.FailedBefore(except)
 			t.Logf("%s: %d requests in %s, %d failed, %d of them in flight at a kill",
 				f.proxies[i].image, outcome.Sent, time.Since(start).Round(time.Second), len(outcome.Failures), inFlight)
 			if failed := len(outcome.Failures) - inFlight; failed > 0 {

@@ -27,6 +27,7 @@ var readme = []struct {
 	{first: "docker exec hello dockreg --dry-run", shows: `(?s)--port +8000.*key +/service/IP:\d+\n.*app +passes its probe.*dry run`},
 	{first: "docker stop hello", lack: "running"},
 	{first: "etcdctl --endpoints $ETCD get --prefix --keys-only"},
+	{first: "etcdctl --endpoints $ETCD role add", shows: "Authentication Enabled"},
 }
 
 // The README's commands, in its order, do what it says.
@@ -68,7 +69,7 @@ func TestReadme(t *testing.T) {
 		shows := strings.ReplaceAll(want.shows, "IP", regexp.QuoteMeta(docker.Gateway))
 		var output string
 		for deadline := time.Now().Add(20 * time.Second); ; {
-			output = shell(t, commands, "IP="+docker.Gateway, "ETCD="+own.URL)
+			output = shell(t, commands, "IP="+docker.Gateway, "ETCD="+own.URL, "PASSWORD=secret", "ROOT_PASSWORD=root-secret")
 			if regexp.MustCompile(shows).MatchString(output) {
 				break
 			}
@@ -129,7 +130,7 @@ func TestReadmeHasEveryFlag(t *testing.T) {
 		}
 		inReadme[m[1]] = fallback
 	}
-	if got, want := fmt.Sprint(inReadme), fmt.Sprint(inHelp); got != want || len(inHelp) < 18 {
+	if got, want := fmt.Sprint(inReadme), fmt.Sprint(inHelp); got != want || len(inHelp) < 24 {
 		t.Errorf("flags and defaults\n in the README %s\n in help       %s", got, want)
 	}
 }

@@ -208,13 +208,9 @@ func startLoad() *testbed.Load {
 func wantNoneLost(t *testing.T, load *testbed.Load, through string, died time.Time) {
 	t.Helper()
 	o := load.Stop()
-	inFlight := 0
-	for _, f := range o.Failures {
-		if f.At.Before(died) {
-			inFlight++
-		} else {
-			t.Error(f)
-		}
+	inFlight := o.FailedBefore(died)
+	if len(o.Failures) > inFlight {
+		t.Error(o.Failures)
 	}
 	fmt.Printf("==> through %s: %d of %d requests failed", through, len(o.Failures), o.Sent)
 	if !died.IsZero() {

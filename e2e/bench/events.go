@@ -72,7 +72,6 @@ func (b *bench) round(r registrar, d *document) error {
 	// The two that take long wait beside the others.
 	var group sync.WaitGroup
 	var killErr, hangErr error
-	var wrong time.Duration // in which the app was registered and did not answer
 	group.Go(func() {
 		at := time.Now()
 		if _, killErr = kill.Do("kill"); killErr == nil {
@@ -102,8 +101,7 @@ func (b *bench) round(r registrar, d *document) error {
 		return err
 	}
 	group.Wait()
-	wrong = late + early + crash + hangTook
-	d.add(rowWrong, r, wrong)
+	d.add(rowWrong, r, late+early+crash+hangTook)
 	return errors.Join(killErr, hangErr)
 }
 

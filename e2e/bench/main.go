@@ -115,14 +115,9 @@ func (b *bench) start(r registrar, args ...string) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return i, i.address()
-}
-
-// address learns the instance's key anew: a container that starts gets a new port.
-func (i *instance) address() error {
-	address, err := i.b.docker.Address(i.Container)
+	address, err := b.docker.Address(i.Container)
 	i.key = "/service/" + address
-	return err
+	return i, err
 }
 
 // put waits until the key is there, and returns when it came.

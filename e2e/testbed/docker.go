@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -23,11 +24,12 @@ type Docker struct {
 	// Gateway is this machine's IP on the engine's default network: containers
 	// reach it, and so does this process.
 	Gateway string
+	host    string // the engine's address; empty: the one that the docker command talks to
 }
 
 // FindDocker returns the engine that the docker command talks to.
 func FindDocker() (*Docker, error) {
-	out, err := docker("network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{.Subnet}} {{end}}")
+	out, err := docker("", "network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{.Subnet}} {{end}}")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoDocker, err)
 	}
@@ -52,17 +54,18 @@ func FindDocker() (*Docker, error) {
 
 // Container is a container that was started here.
 type Container struct {
-	ID string
+	ID   string
+	host string
 }
 
 // Run starts a container: docker run -d with these arguments, the image among
 // them.
 func (d *Docker) Run(args ...string) (*Container, error) {
-	id, err := docker(append([]string{"run", "-d"}, args...)...)
+	id, err := docker(d.host, append([]string{"run", "-d"}, args...)...)
 	if err != nil {
 		return nil, err
 	}
-	return &Container{ID: id}, nil
+	return &Container{id, d.host}, nil
 }
 
 // RunApp starts image, in which supervisord runs an app and dockreg, the way that
@@ -77,7 +80,7 @@ func (d *Docker) RunApp(image, etcd string, args ...string) (*Container, error) 
 // Address returns where the container's port 8000 is published, on the host IP
 // that RunApp registers.
 func (d *Docker) Address(c *Container) (string, error) {
-	out, err := docker("port", c.ID, "8000/tcp")
+	out, err := docker(d.host, "port", c.ID, "8000/tcp")
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +94,7 @@ func (d *Docker) Address(c *Container) (string, error) {
 
 // Exec runs a command in the container and returns what it prints.
 func (c *Container) Exec(args ...string) (string, error) {
-	return docker(append([]string{"exec", c.ID}, args...)...)
+	return docker(c.host, append([]string{"exec", c.ID}, args...)...)
 }
 
 // Signal sends a signal to all of the container's processes of that name, to the
@@ -109,11 +112,11 @@ func (c *Container) Signal(signal, process string) (at time.Time, err error) {
 
 // Do runs docker stop, restart, kill or another command on the container.
 func (c *Container) Do(verb string, args ...string) (string, error) {
-	return docker(append(append([]string{verb}, args...), c.ID)...)
+	return docker(c.host, append(append([]string{verb}, args...), c.ID)...)
 }
 
 // Logs returns what the container has logged, each line with its time.
-func (c *Container) Logs() (string, error) { return docker("logs", "-t", c.ID) }
+func (c *Container) Logs() (string, error) { return docker(c.host, "logs", "-t", c.ID) }
 
 // LoggedAt returns when the first line of logs with these words was logged.
 func LoggedAt(logs, words string) (time.Time, error) {
@@ -127,14 +130,17 @@ func LoggedAt(logs, words string) (time.Time, error) {
 
 // Remove ends the container, whatever its state.
 func (c *Container) Remove() error {
-	_, err := docker("rm", "-f", "-v", c.ID)
+	_, err := docker(c.host, "rm", "-f", "-v", c.ID)
 	return err
 }
 
-func docker(args ...string) (string, error) {
+func docker(host string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "docker", args...)
+	if host != "" {
+		cmd.Env = append(os.Environ(), "DOCKER_HOST="+host)
+	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -111,6 +112,25 @@ func (e *Etcd) Sum(ctx context.Context, metric string) (sum float64, err error) 
 		return 0, fmt.Errorf("etcd has no metric %s", metric)
 	}
 	return sum, lines.Err()
+}
+
+// lowPort is below the ports that systems hand out for outgoing connections, from
+// 32768 on: one of those could be taken again before its process listens.
+var lowPort atomic.Int32
+
+// LowPort returns a free port that stays free until somebody listens there.
+func LowPort(host string) (int, error) {
+	lowPort.CompareAndSwap(0, int32(10000+os.Getpid()%5000*2))
+	for {
+		port := int(lowPort.Add(1))
+		if port > 32767 {
+			return 0, errors.New("no port is free")
+		}
+		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))); err == nil {
+			_ = l.Close()
+			return port, nil
+		}
+	}
 }
 
 // freePort returns wanted if nobody listens there, else any free port.

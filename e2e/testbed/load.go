@@ -31,6 +31,16 @@ type Outcome struct {
 	Failures []Failure
 }
 
+// FailedBefore returns how many of the failed requests were sent before then.
+func (o Outcome) FailedBefore(then time.Time) (n int) {
+	for _, f := range o.Failures {
+		if f.At.Before(then) {
+			n++
+		}
+	}
+	return n
+}
+
 // Failure is one request that was not answered with 200, and when it was sent.
 type Failure struct {
 	At      time.Time

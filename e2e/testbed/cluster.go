@@ -1,0 +1,221 @@
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// Cluster is an etcd cluster of three members, each a process of its own.
+type Cluster struct {
+	Members []*Member
+	network *network // nil: relayed
+	dir     string
+}
+
+// Member is one of them.
+type Member struct {
+	URL    string
+	Client *clientv3.Client // of this member alone
+	Relay  *Relay           // what all its traffic goes through, if it is relayed
+	space  *namespace
+	args   []string
+	cmd    *exec.Cmd
+	log    *bytes.Buffer
+}
+
+// StartCluster runs three members of this etcd, each in a network namespace of its
+// own, with an IP that this machine reaches. It takes root.
+func StartCluster(binary string) (*Cluster, error) {
+	c, err := newCluster()
+	if err != nil {
+		return nil, err
+	}
+	if c.network, err = newNetwork(); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	var clients, peers []string
+	for range 3 {
+		space, err := c.network.join()
+		if err != nil {
+			return nil, errors.Join(err, c.Stop())
+		}
+		c.Members = append(c.Members, &Member{space: space})
+		clients, peers = append(clients, "http://"+space.ip+":2379"), append(peers, "http://"+space.ip+":2380")
+	}
+	return c, c.start(binary, clients, peers, clients, peers)
+}
+
+// StartRelayedCluster runs three members of this etcd on loopback, to which all
+// traffic goes through relays, which can delay it.
+func StartRelayedCluster(binary string) (*Cluster, error) {
+	c, err := newCluster()
+	if err != nil {
+		return nil, err
+	}
+	var clients, peers, dialled, peersDialled []string
+	for range 3 {
+		m := &Member{Relay: NewRelay()}
+		c.Members = append(c.Members, m)
+		for _, to := range []struct{ listens, dials *[]string }{{&clients, &dialled}, {&peers, &peersDialled}} {
+			port, err := LowPort("127.0.0.1")
+			if err != nil {
+				return nil, errors.Join(err, c.Stop())
+			}
+			at := fmt.Sprintf("127.0.0.1:%d", port)
+			relayed, err := m.Relay.Listen(at)
+			if err != nil {
+				return nil, errors.Join(err, c.Stop())
+			}
+			*to.listens, *to.dials = append(*to.listens, "http://"+at), append(*to.dials, "http://"+relayed)
+		}
+	}
+	return c, c.start(binary, clients, peers, dialled, peersDialled)
+}
+
+func newCluster() (*Cluster, error) {
+	dir, err := os.MkdirTemp("", "cluster")
+	return &Cluster{dir: dir}, err
+}
+
+// start starts the members, which listen on the first two, and are dialled at the
+// last two.
+func (c *Cluster) start(binary string, clients, peers, dialled, peersDialled []string) error {
+	var all []string
+	for i, at := range peersDialled {
+		all = append(all, fmt.Sprintf("m%d=%s", i, at))
+	}
+	for i, m := range c.Members {
+		m.URL = dialled[i]
+		m.args = []string{
+			binary, "--name", fmt.Sprintf("m%d", i), "--data-dir", filepath.Join(c.dir, fmt.Sprintf("m%d", i)),
+			"--listen-client-urls", clients[i], "--advertise-client-urls", dialled[i],
+			"--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peersDialled[i],
+			"--initial-cluster", strings.Join(all, ","),
+		}
+		if m.space != nil {
+			m.args = append([]string{"nsenter", "--net=" + m.space.path()}, m.args...)
+		}
+		if err := m.Start(); err != nil {
+			return errors.Join(err, c.Stop())
+		}
+	}
+	for _, m := range c.Members {
+		if err := m.Ready(); err != nil {
+			return errors.Join(err, c.Stop())
+		}
+	}
+	return nil
+}
+
+// Start runs the member's process.
+func (m *Member) Start() error {
+	m.log = &bytes.Buffer{}
+	m.cmd = exec.Command(m.args[0], m.args[1:]...)
+	m.cmd.Stdout, m.cmd.Stderr = m.log, m.log
+	return m.cmd.Start()
+}
+
+// Ready waits until the member answers. Its Client is a new one then: a connection
+// that was cut off takes as long again to try once more.
+func (m *Member) Ready() error {
+	m.disconnect()
+	var err error
+	m.Client, err = clientv3.New(clientv3.Config{Endpoints: []string{m.URL}, Logger: zap.NewNop()})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if _, err := m.Client.Get(ctx, "ready"); err != nil {
+		return fmt.Errorf("etcd at %s is not ready: %w", m.URL, err)
+	}
+	return nil
+}
+
+func (m *Member) disconnect() {
+	if m.Client != nil {
+		_ = m.Client.Close()
+	}
+}
+
+// Kill ends the member's process.
+func (m *Member) Kill() {
+	if m.cmd != nil && m.cmd.ProcessState == nil {
+		_ = m.cmd.Process.Kill()
+		_ = m.cmd.Wait()
+	}
+}
+
+// Hang stops the member's process with SIGSTOP, and waits until all its threads
+// stand: its system goes on to accept connections, and it answers nothing.
+func (m *Member) Hang() error {
+	if err := m.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return unix.Waitid(unix.P_PID, m.cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+}
+
+// Resume ends a Hang.
+func (m *Member) Resume() error { return m.cmd.Process.Signal(syscall.SIGCONT) }
+
+// CutOff drops all the member's packets, by a firewall rule in its namespace.
+func (m *Member) CutOff() error { return m.space.firewall("-A") }
+
+// Reconnect ends a CutOff.
+func (m *Member) Reconnect() error { return m.space.firewall("-D") }
+
+// Leader returns the index of the leader.
+func (c *Cluster) Leader(ctx context.Context) (int, error) {
+	for {
+		for i, m := range c.Members {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			status, err := m.Client.Status(ctx, m.URL)
+			cancel()
+			if err == nil && status.Leader == status.Header.MemberId {
+				return i, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return 0, errors.New("the cluster has no leader")
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// URLs returns the members', as --etcd takes them.
+func (c *Cluster) URLs() string {
+	var urls []string
+	for _, m := range c.Members {
+		urls = append(urls, m.URL)
+	}
+	return strings.Join(urls, ",")
+}
+
+// Stop ends the cluster, and removes all that it left.
+func (c *Cluster) Stop() error {
+	var errs []error
+	for _, m := range c.Members {
+		m.disconnect()
+		m.Kill()
+		if m.Relay != nil {
+			m.Relay.Close()
+		}
+	}
+	if c.network != nil {
+		errs = append(errs, c.network.remove())
+	}
+	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
+}

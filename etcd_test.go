@@ -1,0 +1,144 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Files to name in settings, and a key that belongs to no certificate.
+var (
+	certDir                                       = mustCertDir()
+	certFile, keyFile, strangerFile, passwordFile = certDir + "/cert", certDir + "/key", certDir + "/stranger", certDir + "/password"
+)
+
+// mustCertDir makes them in a folder that TestMain removes.
+func mustCertDir() string {
+	dir, err := os.MkdirTemp("", "dockreg")
+	if err != nil {
+		panic(err)
+	}
+	key, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	stranger, err2 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err := errors.Join(err1, err2); err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	cert, err1 := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	raw, err2 := x509.MarshalPKCS8PrivateKey(key)
+	other, err3 := x509.MarshalPKCS8PrivateKey(stranger)
+	save := func(name, kind string, raw []byte) error {
+		return os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw}), 0o600)
+	}
+	err = errors.Join(err1, err2, err3, save("cert", "CERTIFICATE", cert), save("key", "PRIVATE KEY", raw), save("stranger", "PRIVATE KEY", other),
+		os.WriteFile(filepath.Join(dir, "password"), []byte("hunter2\n"), 0o600))
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}
+
+// P9: what is wrong with the files and the user shows at once, all of it.
+func TestP9EtcdMistakes(t *testing.T) {
+	empty, text, half := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "text"), filepath.Join(t.TempDir(), "half")
+	whole, err := os.ReadFile(certFile)
+	err = errors.Join(err, os.WriteFile(empty, []byte("\n"), 0o600), os.WriteFile(text, []byte("hello"), 0o600), os.WriteFile(half, slices.Concat(whole, whole[:100]), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password := map[string]string{passwordEnv: "hunter2"}
+	inURL := map[string]string{"DOCKREG_ETCD": "http://joe:hunter2@a:1"}
+	both := map[string]string{"DOCKREG_ETCD": "http://joe:hunter2@a:1", passwordEnv: "hunter2"}
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		args string
+		want []string
+	}{
+		"files that are not there": {nil, "--etcd a:1 --etcd-cacert /no/ca --etcd-cert /no/cert --etcd-key /no/key --etcd-user joe --etcd-password-file /no/password", []string{
+			`--etcd-cacert "/no/ca": no such file; give`, `--etcd-cert "/no/cert": no such file; give`, `--etcd-key "/no/key": no such file; give`,
+			`--etcd-password-file "/no/password": no such file; give`,
+		}},
+		"folders": {nil, "--etcd a:1 --etcd-cacert /etc --etcd-cert /etc --etcd-key /etc", []string{
+			`--etcd-cacert "/etc": a folder, not a file`, `--etcd-cert "/etc": a folder, not a file`, `--etcd-key "/etc": a folder, not a file`,
+		}},
+		"not PEM": {nil, "--etcd a:1 --etcd-cacert " + text + " --etcd-cert " + text + " --etcd-key " + text, []string{
+			`--etcd-cacert "` + text + `": no certificate in PEM in it`, `--etcd-cert "` + text + `": no certificate in PEM in it`, `--etcd-key "` + text + `": no private key in PEM in it`,
+		}},
+		"a key alone as authority": {nil, "--etcd a:1 --etcd-cacert " + keyFile, []string{`--etcd-cacert "` + keyFile + `": no certificate in PEM in it`}},
+		"half of an authority":     {nil, "--etcd a:1 --etcd-cacert " + half, []string{`--etcd-cacert "` + half + `": a certificate in it is broken or cut off`}},
+		"cert alone":               {nil, "--etcd a:1 --etcd-cert " + certFile, []string{`--etcd-cert "` + certFile + `": a certificate without its key; give --etcd-key too`}},
+		"key alone":                {nil, "--etcd a:1 --etcd-key " + keyFile, []string{`--etcd-key "` + keyFile + `": a key without a certificate; give --etcd-cert too`}},
+		"another one's key":        {nil, "--etcd a:1 --etcd-cert " + certFile + " --etcd-key " + strangerFile, []string{`--etcd-key "` + strangerFile + `": a broken key, or one that doesn't belong to`}},
+		"a pipe":                   {nil, "--etcd a:1 --etcd-user joe --etcd-password-file /dev/null", []string{`--etcd-password-file "/dev/null": not a regular file`}},
+		"http with TLS":            {nil, "--etcd http://a:1 --etcd-cacert " + certFile, []string{`--etcd "http://a:1": http is without TLS, which --etcd-cacert is for; give https://`}},
+		"http with a name":         {nil, "--etcd http://a:1 --etcd-server-name b", []string{`--etcd "http://a:1": http is without TLS, which --etcd-server-name is for`}},
+		"a domain beside URLs":     {nil, "--etcd a:1 --etcd-discovery-srv example.org", []string{`--etcd-discovery-srv "example.org": a second way to find etcd, beside --etcd`}},
+		"a domain that is an IP":   {nil, "--etcd-discovery-srv 10.1.0.101", []string{`--etcd-discovery-srv "10.1.0.101": not a domain`}},
+		"a domain with a port":     {nil, "--etcd-discovery-srv example.org:2379", []string{`--etcd-discovery-srv "example.org:2379": not a domain`}},
+		"neither":                  {nil, "", []string{"--etcd: required; give etcd's address"}},
+		"a name with a port":       {nil, "--etcd a:1 --etcd-server-name b:1", []string{`--etcd-server-name "b:1": not a host's name or IP`}},
+		"user alone":               {nil, "--etcd a:1 --etcd-user joe", []string{`--etcd-user "joe": a user without a password`}},
+		"no user":                  {nil, "--etcd a:1 --etcd-user=", []string{`--etcd-user "": empty`}},
+		"file alone":               {nil, "--etcd a:1 --etcd-password-file " + passwordFile, []string{`--etcd-password-file "` + passwordFile + `": a password without a user`}},
+		"variable alone":           {password, "--etcd a:1", []string{passwordEnv + ": a password without a user"}},
+		"two passwords":            {password, "--etcd a:1 --etcd-user joe --etcd-password-file " + passwordFile, []string{`--etcd-password-file "` + passwordFile + `": a second password, beside ` + passwordEnv}},
+		"empty file":               {nil, "--etcd a:1 --etcd-user joe --etcd-password-file " + empty, []string{`--etcd-password-file "` + empty + `": empty`}},
+		"two users":                {inURL, "--etcd-user jim --etcd-password-file " + passwordFile, []string{`--etcd-user "jim": a second user, beside the one in DOCKREG_ETCD`}},
+		"file beside the URL":      {inURL, "--etcd-password-file " + passwordFile, []string{`--etcd-password-file "` + passwordFile + `": a second password, beside the one in DOCKREG_ETCD`}},
+		"variable beside the URL":  {both, "", []string{passwordEnv + `: a second password, beside the one in DOCKREG_ETCD`}},
+		"user with its password":   {nil, "--etcd a:1 --etcd-user joe:hunter2", []string{`--etcd-user "joe:…": a colon in the user's name`}},
+		"a password in a flag":     {nil, "--etcd a:1 --etcd-password hunter2", []string{"--etcd-password: no such flag; the process list would show the password; give --etcd-password-file, or DOCKREG_ETCD_PASSWORD"}},
+		"one with a dash":          {nil, "--etcd a:1 --etcd-password -hunter2", []string{"--etcd-password: no such flag; the process list"}},
+		"one behind an =":          {nil, "--etcd a:1 --etcd-password=hunter2", []string{"--etcd-password: no such flag; the process list"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, lines := configOf(t, tt.env, append(strings.Fields(tt.args), "--port", "1")...)
+			if !slices.EqualFunc(lines, tt.want, strings.HasPrefix) || strings.Contains(strings.Join(lines, ""), "hunter2") {
+				t.Errorf("%s\n got %q\nwant %q, and no password", tt.args, lines, tt.want)
+			}
+		})
+	}
+}
+
+// A flag about TLS makes https of an endpoint that doesn't say.
+func TestTLSFlagsMeanTLS(t *testing.T) {
+	for _, flags := range []string{"--etcd-cacert " + certFile, "--etcd-cert " + certFile + " --etcd-key " + keyFile, "--etcd-server-name etcd-1", "--etcd-server-name ::1"} {
+		conf := mustConfig(t, nil, append(strings.Fields(flags), "--port", "1", "--etcd", "a:1,https://b:2")...)
+		if got := strings.Join(conf.etcd.Endpoints, " "); got != "https://a:1 https://b:2" {
+			t.Errorf("%s: endpoints %s", flags, got)
+		}
+	}
+}
+
+// They leave records of members without TLS unused, too.
+func TestDiscovery(t *testing.T) {
+	for flags, want := range map[string]bool{"": false, "--etcd-cacert " + certFile: true, "--etcd-server-name example.org": true} {
+		conf := mustConfig(t, nil, append(strings.Fields(flags), "--port", "1", "--etcd-discovery-srv", "example.org")...)
+		if c := conf.etcd; c.DiscoverySRV != "example.org" || c.DiscoveryTLS != want || len(c.Endpoints) != 0 {
+			t.Errorf("%s: %+v", flags, c)
+		}
+	}
+}
+
+// P10: a dry run shows where a password comes from, and not what it is.
+func TestP10DryRunHidesPasswords(t *testing.T) {
+	args := []string{"--dry-run", "--port", "1", "--ip", "127.0.0.1", "--host-port", "1", "--etcd", "127.0.0.1:1", "--etcd-user", "joe"}
+	byFile := runWith(append(args, "--etcd-password-file", passwordFile)...)
+	t.Setenv(passwordEnv, "hunter2")
+	byVariable := runWith(args...)
+	for want, r := range map[string]result{"joe, with the password in --etcd-password-file": byFile, passwordFile: byFile, "joe, with the password in " + passwordEnv: byVariable} {
+		if r.code != exitFault || !strings.Contains(r.stdout, want) || strings.Contains(r.stdout+r.stderr, "hunter2") {
+			t.Errorf("exit code %d, want %q and no password in\n%s%s", r.code, want, r.stdout, r.stderr)
+		}
+	}
+}
