@@ -1,17 +1,13 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"log"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -164,51 +160,4 @@ func await(t *testing.T, keys *testbed.Keys, key string, gone bool, since time.T
 		t.Fatal(err)
 	}
 	return e
-}
-
-// process is a dockreg that runs on this machine.
-type process struct {
-	*exec.Cmd
-	stderr bytes.Buffer
-}
-
-// dockreg prepares the built binary with these arguments.
-func dockreg(args ...string) *process {
-	p := &process{Cmd: exec.Command(binary, args...)}
-	p.Stderr = &p.stderr
-	p.Env = cleanEnv()
-	return p
-}
-
-// logged returns a channel that is closed once dockreg has logged these words, or
-// has ended. It is called before Start.
-func (p *process) logged(words string) (<-chan struct{}, error) {
-	p.Stderr = nil
-	pipe, err := p.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	seen := make(chan struct{})
-	go func() {
-		once := sync.OnceFunc(func() { close(seen) })
-		defer once()
-		for lines := bufio.NewScanner(pipe); lines.Scan(); {
-			p.stderr.WriteString(lines.Text() + "\n")
-			if strings.Contains(lines.Text(), words) {
-				once()
-			}
-		}
-	}()
-	return seen, nil
-}
-
-// cleanEnv is the environment without what dockreg reads.
-func cleanEnv() []string {
-	var env []string
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "DOCKREG_") && !strings.HasPrefix(e, "DOCKER_HOST=") {
-			env = append(env, e)
-		}
-	}
-	return env
 }

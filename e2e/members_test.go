@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -78,27 +75,47 @@ func TestP5OneMemberFails(t *testing.T) {
 		for _, leader := range []bool{true, false} {
 			t.Run(map[bool]string{true: "the leader", false: "a follower"}[leader], func(t *testing.T) {
 				t.Parallel()
-				failOneMember(t, leader, testbed.StartCluster, binary, hangs, cut)
+				failOneMember(t, leader, startCluster(t, binary), hangs, cut)
 			})
 		}
 		t.Run("late", func(t *testing.T) {
 			t.Parallel()
-			failOneMember(t, true, testbed.StartRelayedCluster, binary, late)
-			failOneMember(t, false, testbed.StartRelayedCluster, binary, late)
+			cluster := startRelayedCluster(t, binary, "127.0.0.1", 3)
+			failOneMember(t, true, cluster, late)
+			failOneMember(t, false, cluster, late)
 		})
 	})
 }
 
-func failOneMember(t *testing.T, leader bool, start func(string) (*testbed.Cluster, error), binary string, faults ...fault) {
-	cluster, err := start(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
+// startCluster starts a cluster of three members, each in a network of its own.
+func startCluster(t *testing.T, binary string) *testbed.Cluster {
+	t.Helper()
+	return stopWith(t)(testbed.StartCluster(binary))
+}
+
+// startRelayedCluster starts a cluster of n members that listens on host.
+func startRelayedCluster(t *testing.T, binary, host string, n int) *testbed.Cluster {
+	t.Helper()
+	return stopWith(t)(testbed.StartRelayedCluster(binary, host, n))
+}
+
+// stopWith sees to it that a cluster ends with the test.
+func stopWith(t *testing.T) func(*testbed.Cluster, error) *testbed.Cluster {
+	return func(c *testbed.Cluster, err error) *testbed.Cluster {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
+		t.Cleanup(func() {
+			if err := c.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		return c
+	}
+}
+
+func failOneMember(t *testing.T, leader bool, cluster *testbed.Cluster, faults ...fault) {
 	f := newFleet(t, cluster.URLs(), 3)
 	defer f.stop()
 	for _, fault := range faults {
@@ -158,54 +175,32 @@ func absence(keys *testbed.Keys) (times int, sum time.Duration) {
 
 // fleet are some dockregs on this machine, each with an app that passes.
 type fleet struct {
-	t     *testing.T
-	etcd  string
-	flags []string
-	all   map[string]*process // by key
+	t    *testing.T
+	etcd string
+	all  map[string]*process // by key
 }
 
-func newFleet(t *testing.T, etcd string, n int, flags ...string) *fleet {
-	f := &fleet{t: t, etcd: etcd, flags: flags, all: map[string]*process{}}
+func newFleet(t *testing.T, etcd string, n int) *fleet {
+	f := &fleet{t: t, etcd: etcd, all: map[string]*process{}}
 	for range n {
-		f.add()
+		f.start(startApp(t))
 	}
 	return f
 }
 
-func (f *fleet) add() {
-	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	f.t.Cleanup(app.Close)
-	_, port, _ := net.SplitHostPort(app.Listener.Addr().String())
-	f.start(port)
-}
-
 func (f *fleet) start(port string) {
 	f.t.Helper()
-	p := dockreg(append([]string{"--etcd", f.etcd, "--port", port, "--host-port", port, "--ip", "127.0.0.1", "--ttl", "10s"}, f.flags...)...)
-	registered, err := p.logged("msg=registered")
-	if err == nil {
-		err = p.Start()
-	}
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	p := besideApp(f.t, f.etcd, port, "--ttl", "10s")
 	f.all["/service/127.0.0.1:"+port] = p
-	select {
-	case <-registered:
-	case <-time.After(20 * time.Second):
-		f.t.Error("dockreg did not register")
-	}
+	p.awaitLogged(f.t, "msg=registered", 1)
 }
 
 func (f *fleet) stop() {
 	for _, p := range f.all {
 		_ = p.Process.Signal(syscall.SIGTERM)
 	}
-	for key, p := range f.all {
+	for _, p := range f.all {
 		_ = p.Wait()
-		if f.t.Failed() {
-			f.t.Logf("%s logged\n%s", key, p.stderr.String())
-		}
 	}
 }
 

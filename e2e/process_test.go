@@ -1,14 +1,11 @@
 package e2e
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,46 +18,13 @@ import (
 // for its key.
 func runProcess(t *testing.T, flags ...string) (p *process, keys *testbed.Keys, key string) {
 	t.Helper()
-	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(app.Close)
-	_, port, _ := net.SplitHostPort(app.Listener.Addr().String())
+	port := startApp(t)
 	key = "/service/127.0.0.1:" + port
 	keys = follow(t)
-	p = dockreg(append([]string{"--etcd", etcd.URL, "--port", port, "--host-port", port, "--ip", "127.0.0.1"}, flags...)...)
 	start := time.Now()
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if p.ProcessState == nil {
-			_ = p.Process.Kill()
-			_ = p.Wait()
-		}
-		if t.Failed() {
-			t.Logf("dockreg logged\n%s", p.stderr.String())
-		}
-	})
+	p = besideApp(t, etcd.URL, port, flags...)
 	wantPut(t, keys, key, start, 10*time.Second)
 	return p, keys, key
-}
-
-// wait waits for the process, and returns its exit code and how long it took.
-func (p *process) wait(t *testing.T, within time.Duration) (code int, took time.Duration) {
-	t.Helper()
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = p.Process.Kill() })
-	defer stop()
-	err := p.Wait()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	if ctx.Err() != nil {
-		t.Errorf("dockreg did not end within %s", within)
-	}
-	return p.ProcessState.ExitCode(), time.Since(start)
 }
 
 func TestSignalsStopIt(t *testing.T) {
@@ -104,20 +68,14 @@ func TestStopWithHungEtcd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = hole.Close() }()
-	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer app.Close()
-	_, port, _ := net.SplitHostPort(app.Listener.Addr().String())
+	port := startApp(t)
 	for _, credentials := range []string{"", "joe:secret@"} { // which are another way to hang
 		p := dockreg("--port", port, "--host-port", port, "--ip", "127.0.0.1", "--drain", "1s")
 		p.Env = append(p.Env, fmt.Sprintf("DOCKREG_ETCD=http://%s%s", credentials, hole.Addr()))
-		logged, err := p.logged("can't register")
-		if err != nil {
-			t.Fatal(err)
-		}
 		if err := p.Start(); err != nil {
 			t.Fatal(err)
 		}
-		<-logged
+		p.awaitLogged(t, "can't register", 1)
 		_ = p.Process.Signal(syscall.SIGTERM)
 		if code, took := p.wait(t, 10*time.Second); code != 0 || took > 3500*time.Millisecond {
 			t.Errorf("exit code %d after %s, want 0 within 2s after the drain of 1s", code, took)
@@ -170,14 +128,10 @@ func TestP10SecretsStaySecret(t *testing.T) {
 	_, port, _ := net.SplitHostPort(app.Listener.Addr().String())
 	p := dockreg("--port", port, "--host-port", port, "--ip", "127.0.0.1", "--log-level", "debug")
 	p.Env = append(p.Env, "DOCKREG_ETCD="+strings.Replace(etcd.URL, "://", "://joe:hunter2@", 1), "DOCKREG_CHECK=http:/?token=hunter2")
-	logged, err := p.logged("waiting for the app")
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-logged
+	p.awaitLogged(t, "waiting for the app", 1)
 	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Process.Pid))
 	if err != nil {
 		t.Fatal(err)

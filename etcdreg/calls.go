@@ -20,9 +20,9 @@ const (
 )
 
 // connect returns the client, connected to the member in use: the one that is
-// there, or a new one. It takes no longer than within.
+// there, or a new one. It takes no longer than within, times the patience.
 func (r *Registry) connect(ctx context.Context, within time.Duration) (*clientv3.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := r.patience.bound(ctx, within)
 	defer cancel()
 	if r.client == nil {
 		if err := r.members.refresh(ctx); err != nil {
@@ -56,10 +56,15 @@ var errUnreachable = errors.New("can't be reached")
 // does an error that is about the key.
 func (r *Registry) outcome(ctx context.Context, err error) error {
 	var state *StateError
-	if err == nil || ctx.Err() != nil || errors.As(err, &state) {
+	if err == nil || errors.As(err, &state) {
+		r.failures = 0
 		return err
 	}
-	if errors.Is(err, context.DeadlineExceeded) && r.link.state() == nil {
+	if ctx.Err() != nil {
+		return err
+	}
+	r.failures++
+	if errors.Is(err, context.DeadlineExceeded) && r.slow() {
 		r.patience.grow()
 	}
 	err = r.explain(err)
@@ -67,6 +72,13 @@ func (r *Registry) outcome(ctx context.Context, err error) error {
 	r.hangUp()
 	r.members.advance()
 	return &faultError{err, r.pause()}
+}
+
+// slow says whether etcd may only be late: it was heard, or it takes connections and
+// so do all others. While one of the members answers, a silent one costs no more.
+func (r *Registry) slow() bool {
+	down := r.link.state()
+	return down == nil || errors.Is(down, errSilent) && r.failures >= len(r.members.urls)
 }
 
 // faultError is of an etcd that did not do as it was asked.

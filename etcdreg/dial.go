@@ -41,7 +41,7 @@ func (r *Registry) dial(ctx context.Context) (*clientv3.Client, error) {
 				// gRPC's own back-off grows to 120 s; after an outage of any length
 				// the key is to be back within two seconds.
 				Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
-				MinConnectTimeout: callTimeout,
+				MinConnectTimeout: r.patience.of(callTimeout),
 			}),
 			grpc.WithContextDialer(r.link.dial),
 			grpc.WithTransportCredentials(transport),

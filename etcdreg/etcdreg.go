@@ -55,6 +55,7 @@ type Registry struct {
 	session  *session
 	looked   string // the key of the latest Look
 	patience patience
+	failures int // of calls, in a row
 
 	key      string             // of the latest Register
 	lease    clientv3.LeaseID   // what the key hangs on; 0 if there is none

@@ -45,11 +45,7 @@ func TestP6OlderSnapshot(t *testing.T) {
 				if err := r.Deregister(t.Context()); err != nil { // so that its lease is another one
 					t.Fatal(err)
 				}
-				for range 20 { // which the snapshot knows nothing of
-					if _, err := c.Put(t.Context(), "other", "x"); err != nil {
-						t.Fatal(err)
-					}
-				}
+				revisions(t, c, 20) // which the snapshot knows nothing of
 				registerSoon(t, r, 10*time.Second)
 				s.kill()
 				s.loseData()
@@ -102,6 +98,38 @@ func TestP3StandsByAfterDataLoss(t *testing.T) {
 				wantKey(t, s.client(), newer)
 			})
 		})
+	}
+}
+
+// P3: in an etcd that lost its data, who comes later is the newer instance, however
+// far the revisions had come before.
+func TestP3NewerInstanceAfterDataLoss(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		older, newer := newRegistry(t, 20*time.Second, s), newRegistry(t, 20*time.Second, s)
+		revisions(t, s.client(), 20)
+		register(t, older)
+		s.kill()
+		s.loseData()
+		s.run()
+		s.ready()
+		registerSoon(t, older, 10*time.Second)
+		register(t, newer)
+		if err := older.Register(t.Context(), key, "running"); !standsBy(err) {
+			t.Errorf("older Register = %v, want that it stands by", err)
+		}
+		wantKey(t, s.client(), newer)
+	})
+}
+
+// revisions makes n revisions that have nothing to do with the key.
+func revisions(t *testing.T, c *clientv3.Client, n int) {
+	t.Helper()
+	for range n {
+		if _, err := c.Put(t.Context(), "other", "x"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -166,11 +194,7 @@ func TestP4CompactedWatch(t *testing.T) {
 		s := startServer(t, binary)
 		c, r := s.client(), newRegistry(t, 20*time.Second, s)
 		register(t, r)
-		for range 5 {
-			if _, err := c.Put(t.Context(), "other", "x"); err != nil {
-				t.Fatal(err)
-			}
-		}
+		revisions(t, c, 5)
 		found, err := c.Get(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)

@@ -20,6 +20,8 @@ type link struct {
 	err   error // else, why the latest attempt failed; nil if none has yet
 }
 
+var errSilent = errors.New("it takes connections, but says nothing")
+
 // state returns nil if etcd was heard on the connection that there is, else why
 // there is no such connection.
 func (l *link) state() error {
@@ -31,7 +33,7 @@ func (l *link) state() error {
 	case l.err != nil:
 		return l.err
 	case l.tcp:
-		return errors.New("it takes connections, but says nothing")
+		return errSilent
 	}
 	return errors.New("no answer")
 }

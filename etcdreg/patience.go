@@ -7,8 +7,8 @@ import (
 
 // patience is how much longer than a request's usual deadline etcd is waited for.
 // An etcd that answers, but late, is given more, or nothing would ever be
-// registered there; one that hangs costs no more than the usual, as it is not even
-// connected to the next time.
+// registered there; a member that hangs while another answers costs no more than the
+// usual.
 type patience struct {
 	times, most float64
 }
@@ -20,9 +20,13 @@ func newPatience(ttl time.Duration) patience {
 // grow follows a request that was not answered in time.
 func (p *patience) grow() { p.times = min(2*p.times, p.most) }
 
-// bound returns ctx with the deadline of one request.
+// bound returns ctx with the deadline of one request, or of one connecting.
 func (p *patience) bound(ctx context.Context, usual time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, time.Duration(p.times*float64(usual)))
+	return context.WithTimeout(ctx, p.of(usual))
+}
+
+func (p *patience) of(usual time.Duration) time.Duration {
+	return time.Duration(p.times * float64(usual))
 }
 
 // try makes one request. An answer shortens the patience to twice what it took.

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Cluster is an etcd cluster of three members, each a process of its own.
+// Cluster is an etcd cluster, each member of which is a process of its own.
 type Cluster struct {
 	Members []*Member
 	network *network // nil: relayed
@@ -30,6 +30,7 @@ type Member struct {
 	Client *clientv3.Client // of this member alone
 	Relay  *Relay           // what all its traffic goes through, if it is relayed
 	space  *namespace
+	data   string
 	args   []string
 	cmd    *exec.Cmd
 	log    *bytes.Buffer
@@ -57,16 +58,16 @@ func StartCluster(binary string) (*Cluster, error) {
 	return c, c.start(binary, clients, peers, clients, peers)
 }
 
-// StartRelayedCluster runs three members of this etcd on loopback, to which all
+// StartRelayedCluster runs n members of this etcd that listen on host, to which all
 // traffic goes through relays, which can delay it.
-func StartRelayedCluster(binary string) (*Cluster, error) {
+func StartRelayedCluster(binary, host string, n int) (*Cluster, error) {
 	c, err := newCluster()
 	if err != nil {
 		return nil, err
 	}
 	var clients, peers, dialled, peersDialled []string
-	for range 3 {
-		m := &Member{Relay: NewRelay()}
+	for range n {
+		m := &Member{Relay: NewRelay(host)}
 		c.Members = append(c.Members, m)
 		for _, to := range []struct{ listens, dials *[]string }{{&clients, &dialled}, {&peers, &peersDialled}} {
 			port, err := LowPort("127.0.0.1")
@@ -98,8 +99,9 @@ func (c *Cluster) start(binary string, clients, peers, dialled, peersDialled []s
 	}
 	for i, m := range c.Members {
 		m.URL = dialled[i]
+		m.data = filepath.Join(c.dir, fmt.Sprintf("m%d", i))
 		m.args = []string{
-			binary, "--name", fmt.Sprintf("m%d", i), "--data-dir", filepath.Join(c.dir, fmt.Sprintf("m%d", i)),
+			binary, "--name", fmt.Sprintf("m%d", i), "--data-dir", m.data,
 			"--listen-client-urls", clients[i], "--advertise-client-urls", dialled[i],
 			"--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peersDialled[i],
 			"--initial-cluster", strings.Join(all, ","),
@@ -157,6 +159,9 @@ func (m *Member) Kill() {
 		_ = m.cmd.Wait()
 	}
 }
+
+// LoseData removes what a killed member has kept.
+func (m *Member) LoseData() error { return os.RemoveAll(m.data) }
 
 // Hang stops the member's process with SIGSTOP, and waits until all its threads
 // stand: its system goes on to accept connections, and it answers nothing.

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 // Relay passes TCP on, as late as it is told.
 type Relay struct {
+	host      string
 	delay     atomic.Int64
 	listeners []net.Listener
 	group     sync.WaitGroup
@@ -17,8 +19,8 @@ type Relay struct {
 	closed    bool
 }
 
-// NewRelay returns a Relay that delays nothing yet.
-func NewRelay() *Relay { return &Relay{conns: map[net.Conn]bool{}} }
+// NewRelay returns a Relay that listens on host and delays nothing yet.
+func NewRelay(host string) *Relay { return &Relay{host: host, conns: map[net.Conn]bool{}} }
 
 // Delay makes everything that comes from now on arrive that much later, in either
 // direction.
@@ -26,11 +28,11 @@ func (r *Relay) Delay(d time.Duration) { r.delay.Store(int64(d)) }
 
 // Listen passes on to an address, and returns at which one it listens for that.
 func (r *Relay) Listen(to string) (at string, err error) {
-	port, err := LowPort("127.0.0.1")
+	port, err := LowPort(r.host)
 	if err != nil {
 		return "", err
 	}
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	l, err := net.Listen("tcp", net.JoinHostPort(r.host, strconv.Itoa(port)))
 	if err != nil {
 		return "", err
 	}

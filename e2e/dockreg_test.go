@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a dockreg that runs on this machine.
+type process struct {
+	*exec.Cmd
+	stderr journal
+}
+
+// dockreg prepares the built binary with these arguments.
+func dockreg(args ...string) *process {
+	p := &process{Cmd: exec.Command(binary, args...)}
+	p.Stderr = &p.stderr
+	p.Env = cleanEnv()
+	return p
+}
+
+// startApp starts an app that passes every probe, and returns its port.
+func startApp(t *testing.T) (port string) {
+	t.Helper()
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(app.Close)
+	_, port, _ = net.SplitHostPort(app.Listener.Addr().String())
+	return port
+}
+
+// besideApp starts dockreg for the app on that port, with /service/127.0.0.1:port for
+// its key. It ends with the test, and shows what it logged if the test failed.
+func besideApp(t *testing.T, etcd, port string, flags ...string) *process {
+	t.Helper()
+	p := dockreg(append([]string{"--etcd", etcd, "--port", port, "--host-port", port, "--ip", "127.0.0.1"}, flags...)...)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+		if t.Failed() {
+			t.Logf("dockreg for port %s logged\n%s", port, p.stderr.String())
+		}
+	})
+	return p
+}
+
+// terminate asks the process to stop, and waits until it has.
+func (p *process) terminate(t *testing.T) {
+	t.Helper()
+	_ = p.Process.Signal(syscall.SIGTERM)
+	if code, _ := p.wait(t, 10*time.Second); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+// wait waits for the process, and returns its exit code and how long it took.
+func (p *process) wait(t *testing.T, within time.Duration) (code int, took time.Duration) {
+	t.Helper()
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = p.Process.Kill() })
+	defer stop()
+	err := p.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if ctx.Err() != nil {
+		t.Errorf("dockreg did not end within %s", within)
+	}
+	return p.ProcessState.ExitCode(), time.Since(start)
+}
+
+// awaitLogged waits until dockreg has logged these words n times.
+func (p *process) awaitLogged(t *testing.T, words string, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		text, more := p.stderr.read()
+		if strings.Count(text, words) >= n {
+			return
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			t.Fatalf("%q is not there %d times in\n%s", words, n, text)
+		}
+	}
+}
+
+// journal is what a process writes.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{} // closed by the next write
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.more != nil {
+		close(j.more)
+		j.more = nil
+	}
+	return j.text.Write(p)
+}
+
+func (j *journal) read() (text string, more <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.more == nil {
+		j.more = make(chan struct{})
+	}
+	return j.text.String(), j.more
+}
+
+func (j *journal) String() string {
+	text, _ := j.read()
+	return text
+}
+
+// cleanEnv is the environment without what dockreg reads.
+func cleanEnv() []string {
+	var env []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "DOCKREG_") && !strings.HasPrefix(e, "DOCKER_HOST=") {
+			env = append(env, e)
+		}
+	}
+	return env
+}

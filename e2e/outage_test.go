@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"dockreg/e2e/testbed"
+)
+
+// P6: etcd is away for longer than a minute and than the TTL. Nobody exits, the log
+// says each cause once a minute at most, and the keys are back soon after etcd is.
+func TestP6Outage(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes over a minute")
+	}
+	restart := func(m *testbed.Member) error { return m.Start() }
+	for _, outage := range []fault{
+		{"killed and restarted", func(m *testbed.Member) error { m.Kill(); return nil }, restart},
+		{"killed and wiped", func(m *testbed.Member) error { m.Kill(); return m.LoseData() }, restart},
+		hangs,
+	} {
+		t.Run(outage.name, func(t *testing.T) {
+			t.Parallel()
+			eachEtcd(t, func(t *testing.T, binary string) { sufferOutage(t, binary, outage) })
+		})
+	}
+}
+
+func sufferOutage(t *testing.T, binary string, outage fault) {
+	m := startRelayedCluster(t, binary, "127.0.0.1", 1).Members[0]
+	f := newFleet(t, m.URL, 3)
+	if err := outage.begin(m); err != nil {
+		t.Fatal(err)
+	}
+	began, spent := time.Now(), map[string]time.Duration{}
+	for key, p := range f.all {
+		spent[key] = processorTime(t, p)
+	}
+	select {
+	case <-time.After(65 * time.Second):
+	case <-t.Context().Done():
+	}
+	var most float64
+	for key, p := range f.all {
+		most = max(most, (processorTime(t, p)-spent[key]).Seconds()/time.Since(began).Seconds())
+	}
+	t.Logf("figure: %s: %.2f%% of a CPU while etcd was away", outage.name, 100*most)
+	if most > 0.01 {
+		t.Errorf("%.2f%% of a CPU while etcd was away, want 1%% at most", 100*most)
+	}
+
+	if err := outage.end(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	answers := time.Now()
+	keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
+	// A lease that is not renewed ends within this time, and one more event comes.
+	select {
+	case <-time.After(13 * time.Second):
+	case <-t.Context().Done():
+	}
+	f.wantAll(m)
+	last := answers
+	for _, e := range keys.History() {
+		last = e.At
+	}
+	t.Logf("figure: %s: all keys are there %.2f s after etcd answers", outage.name, last.Sub(answers).Seconds())
+	if took := last.Sub(answers); took > 5*time.Second {
+		t.Errorf("all keys are there %s after etcd answers, want 2s at most, or 5s on a busy machine", took)
+	}
+	f.wantNoMore(m)
+	for _, p := range f.all {
+		p.terminate(t)
+		wantOnceAMinute(t, p.stderr.String())
+	}
+}
+
+// processorTime returns what the process has used.
+func processorTime(t *testing.T, p *process) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')'):]))
+	var user, system int64
+	if _, err := fmt.Sscan(fields[12]+" "+fields[13], &user, &system); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond // at 100 a second, as on every Linux
+}
+
+var logLine = regexp.MustCompile(`time=(\S+) level=WARN (msg=.* err="[^"]*")`)
+
+// wantOnceAMinute wants no cause to be logged again within a minute.
+func wantOnceAMinute(t *testing.T, logs string) {
+	t.Helper()
+	latest := map[string]time.Time{}
+	for _, line := range logLine.FindAllStringSubmatch(logs, -1) {
+		at, err := time.Parse(time.RFC3339Nano, line[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, again := latest[line[2]]; again && at.Sub(before) < time.Minute {
+			t.Errorf("%s was logged again after %s, in\n%s", line[2], at.Sub(before), logs)
+		}
+		latest[line[2]] = at
+	}
+	if len(latest) == 0 {
+		t.Errorf("nothing is said of the outage in\n%s", logs)
+	}
+}
+
+// P5: an etcd that takes 2 s for each answer is slow, and not gone: the keys come, and
+// stay.
+func TestP5SlowEtcd(t *testing.T) {
+	t.Parallel()
+	eachEtcd(t, func(t *testing.T, binary string) {
+		m := startRelayedCluster(t, binary, "127.0.0.1", 1).Members[0]
+		m.Relay.Delay(time.Second)
+		start := time.Now()
+		f := newFleet(t, m.URL, 3)
+		t.Logf("figure: three registered in turn after %.0f s", time.Since(start).Seconds())
+		m.Relay.Delay(0) // for the test's own view, which would be late
+		keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
+		m.Relay.Delay(time.Second)
+		select {
+		case <-time.After(30 * time.Second):
+		case <-t.Context().Done():
+		}
+		gone, absent := absence(keys)
+		t.Logf("figure: absent %.1f s of 30, %d times", absent.Seconds(), gone)
+		if gone > 0 {
+			t.Errorf("the keys were absent: %v", keys.History())
+		}
+		m.Relay.Delay(0)
+		f.wantAll(m)
+	})
+}
