@@ -192,7 +192,7 @@ func (f *fleet) start(port string) {
 	f.t.Helper()
 	p := besideApp(f.t, f.etcd, port, "--ttl", "10s")
 	f.all["/service/127.0.0.1:"+port] = p
-	p.awaitLogged(f.t, "msg=registered", 1)
+	p.awaitLogged(f.t, "msg=registered")
 }
 
 func (f *fleet) stop() {

@@ -81,10 +81,10 @@ func TestP3TwoForOneAddress(t *testing.T) {
 		port := startApp(t)
 		key := "/service/127.0.0.1:" + port
 		older := besideApp(t, m.URL, port)
-		older.awaitLogged(t, "msg=registered", 1)
+		older.awaitLogged(t, "msg=registered")
 		newer := besideApp(t, m.URL, port)
-		newer.awaitLogged(t, "msg=registered", 1)
-		older.awaitLogged(t, "standing by", 1)
+		newer.awaitLogged(t, "msg=registered")
+		older.awaitLogged(t, "standing by")
 		wantNoEvent(t, keys, key, 12*time.Second) // two renewals each
 		if n := len(keys.History()); n != 2 {
 			t.Errorf("%d events, want the two puts: %v", n, keys.History())
@@ -111,15 +111,15 @@ func TestP3ResumedAfterItsTTL(t *testing.T) {
 		port := startApp(t)
 		key := "/service/127.0.0.1:" + port
 		stale := besideApp(t, m.URL, port, "--ttl", "10s")
-		stale.awaitLogged(t, "msg=registered", 1)
+		stale.awaitLogged(t, "msg=registered")
 		stopped := time.Now()
 		_ = stale.Process.Signal(syscall.SIGSTOP)
 		wantGone(t, keys, key, stopped, 15*time.Second)
 
 		newer := besideApp(t, m.URL, port)
-		newer.awaitLogged(t, "msg=registered", 1)
+		newer.awaitLogged(t, "msg=registered")
 		_ = stale.Process.Signal(syscall.SIGCONT)
-		stale.awaitLogged(t, "standing by", 1)
+		stale.awaitLogged(t, "standing by")
 		wantNoEvent(t, keys, key, 12*time.Second)
 		if n := len(keys.History()); n != 3 {
 			t.Errorf("%d events, want a put, the end of the lease, and a put: %v", n, keys.History())
