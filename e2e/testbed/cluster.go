@@ -134,7 +134,8 @@ func (m *Member) Start() error {
 // one: a connection that was cut off takes as long again to try once more.
 func (m *Member) Ready() (err error) {
 	m.disconnect()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	// A leader that was cut off for a minute has taken 49 s to follow the others again.
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	for {
 		if err = m.healthy(ctx); err == nil {
