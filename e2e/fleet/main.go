@@ -9,7 +9,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -164,30 +163,6 @@ func (b *bed) awaitBack(ctx context.Context, then time.Time) error {
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return fmt.Errorf("%d instances are not registered: %w", missing, err)
-		}
-	}
-}
-
-// awaitAnswer waits until etcd answers, and returns when that was.
-func (b *bed) awaitAnswer(ctx context.Context) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	// Not with etcd's client, whose pauses between tries to connect grow. This asks
-	// for a read through the whole of etcd, too.
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.etcd.URL+"/health", nil)
-	if err != nil {
-		return time.Time{}, err
-	}
-	for {
-		resp, err := http.DefaultClient.Do(req)
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return time.Now(), nil
-			}
-		}
-		if err := sleep(ctx, 5*time.Millisecond); err != nil {
-			return time.Time{}, fmt.Errorf("etcd does not answer: %w", err)
 		}
 	}
 }

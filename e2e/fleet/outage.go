@@ -25,12 +25,12 @@ type outage struct {
 }
 
 // suffer kills etcd, brings it back, and waits until all instances are, too.
-func (b *bed) suffer(ctx context.Context, o *outage) (err error) {
+func (b *bed) suffer(ctx context.Context, o *outage) error {
 	before := cpu()
 	o.killed = time.Now()
 	b.etcd.Kill()
 	if o.wiped {
-		if err := b.cluster.Wipe(); err != nil {
+		if err := b.etcd.LoseData(); err != nil {
 			return err
 		}
 	}
@@ -40,14 +40,12 @@ func (b *bed) suffer(ctx context.Context, o *outage) (err error) {
 	if err := b.etcd.Start(); err != nil {
 		return err
 	}
-	if o.answers, err = b.awaitAnswer(ctx); err != nil {
+	if err := b.etcd.Ready(); err != nil {
 		return err
 	}
+	o.answers = time.Now()
 	o.cpu = cpu() - before
 	if err := b.awaitBack(ctx, o.killed); err != nil {
-		return err
-	}
-	if err := b.etcd.Ready(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
