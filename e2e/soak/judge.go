@@ -1,0 +1,232 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// address is where an app listens, and what is registered there by one instance
+// after the other, and sometimes by two. What the judge has to know of it is
+// guarded by the judge's mutex.
+type address struct {
+	key string
+	app *app
+
+	failing time.Time // since when the app fails; zero if it passes
+	passing time.Time // since when it last passed
+	all     []*instance
+
+	there   bool
+	holder  *instance // whose record the key has; nil: it is no instance's
+	written time.Time // when the key was last put
+	wrong   time.Time // since when the key is not there with an instance's record
+	damaged bool      // wrong is what somebody else did
+	// An operator has a hand in it, or had, until then.
+	touching bool
+	touched  time.Time
+
+	blamed map[string]time.Time // by promise: the instant from which on it was found broken
+}
+
+// judge knows what is done to apps, instances, keys and members, follows the keys
+// as a consumer does, and tells whether they are as promised.
+type judge struct {
+	log *slog.Logger
+
+	mu        sync.Mutex
+	addresses map[string]*address // by key
+	findings  map[string]*finding // by promise
+	revision  int64               // up to which the keys are known
+	deletions int
+	revoked   int // keys that a resumed leader revoked
+	probes    int
+	unproven  int // probes that failed although the app was well
+
+	fault   time.Time // since when a member fails; zero if none does
+	healed  time.Time // when the last one that failed was well again
+	resumed time.Time // when a leader that had hung was last resumed
+	term    uint64
+	elected time.Time // when a leader was last elected
+}
+
+// finding is what was seen of one promise.
+type finding struct {
+	seen, broken     int
+	slowest, faulted time.Duration // with all members well, and not
+}
+
+// slack is what a busy machine may add to each bound; hardship is what a member that
+// fails may: it has to be noticed, given up, and perhaps a leader elected.
+const (
+	slack    = time.Second
+	hardship = 5 * time.Second
+)
+
+// The promises that the judge tells apart, and for how long the keys may differ
+// from them.
+var promises = []struct {
+	name, says string
+	bound      time.Duration
+}{
+	{"P1", "a key is there only while its app passes", interval + timeout},
+	{"P2", "a stop takes the key away", 0},
+	{"P3", "a newer instance's key is left alone", 0},
+	{"P4", "a deleted, overwritten or revoked key is right again", time.Second},
+	{"P5", "a member's failure costs no absence of a key", 0},
+	{"P6", "a key is back with its app, instance or etcd", 2 * time.Second},
+	{"P7", "nothing is written while all is well", 0},
+	{"P8", "the key of a killed instance lapses", ttl + 1500*time.Millisecond},
+	{"P10", "no secret is logged", 0},
+}
+
+func bound(promise string) time.Duration {
+	for _, p := range promises {
+		if p.name == promise {
+			return p.bound + slack
+		}
+	}
+	return slack
+}
+
+func newJudge(log *slog.Logger) *judge {
+	j := &judge{log: log, addresses: map[string]*address{}, findings: map[string]*finding{}}
+	for _, p := range promises {
+		j.findings[p.name] = &finding{}
+	}
+	return j
+}
+
+// blame counts a broken promise.
+func (j *judge) blame(promise string, a *address, format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.broken(promise, a, format, args...)
+}
+
+func (j *judge) broken(promise string, a *address, format string, args ...any) {
+	j.findings[promise].broken++
+	key := ""
+	if a != nil {
+		key = a.key
+	}
+	j.log.Error("BROKEN", "promise", promise, "key", key, "what", fmt.Sprintf(format, args...), "fault", since(j.fault), "healed", since(j.healed), "elected", since(j.elected))
+}
+
+// since is for the log.
+func since(t time.Time) string {
+	if t.IsZero() {
+		return "no"
+	}
+	return time.Since(t).Round(time.Millisecond).String()
+}
+
+// kept counts a promise that was kept, and how long it took.
+func (j *judge) kept(promise string, from, now time.Time) {
+	f, took := j.findings[promise], now.Sub(from)
+	f.seen++
+	if j.grace(from) > 0 {
+		f.faulted = max(f.faulted, took)
+	} else {
+		f.slowest = max(f.slowest, took)
+	}
+}
+
+// grace is what the members' failures add to a bound that began at from.
+func (j *judge) grace(from time.Time) time.Duration {
+	before := from.Add(-slack)
+	if !j.fault.IsZero() || j.healed.After(before) || j.elected.After(before) {
+		return hardship
+	}
+	return 0
+}
+
+// totals are for the progress.
+func (j *judge) totals() (broken int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range j.findings {
+		broken += f.broken
+	}
+	return broken
+}
+
+// The judge is told what is done, below; each from the instant on at which it counts.
+
+func (j *judge) behaves(a *address, m mode) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.log.Debug("the app "+m.String(), "key", a.key)
+	switch {
+	case m == passes:
+		a.failing, a.passing = time.Time{}, time.Now()
+	case a.failing.IsZero():
+		a.failing = time.Now()
+	}
+}
+
+func (j *judge) started(a *address, i *instance) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	a.all = append(a.all, i)
+}
+
+func (j *judge) ending(a *address, i *instance, killed bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.log.Debug("an instance ends", "key", a.key, "instance", i.record, "killed", killed)
+	i.ending, i.killed = time.Now(), killed
+}
+
+// looked tells that a Register has looked at the key.
+func (j *judge) looked(i *instance) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if i.looked.IsZero() {
+		i.looked = time.Now()
+	}
+}
+
+func (j *judge) probed(a *address, i *instance, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.probes++
+	if err == nil {
+		return
+	}
+	i.failed = time.Now()
+	if a.failing.IsZero() && time.Since(a.passing) > interval {
+		j.unproven++
+	}
+}
+
+// touches tells that an operator is about to do something to the key, or has done it.
+func (j *judge) touches(a *address, begins bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	a.touching, a.touched = begins, time.Now()
+}
+
+func (j *judge) memberFails(kind string, member int, leader bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.log.Debug("a member "+kind, "member", member, "leader", leader)
+	j.fault = time.Now()
+}
+
+func (j *judge) memberResumes(leader bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.log.Debug("the member is resumed")
+	if leader {
+		j.resumed = time.Now()
+	}
+}
+
+func (j *judge) memberHealed() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.log.Debug("all members are well")
+	j.fault, j.healed = time.Time{}, time.Now()
+}

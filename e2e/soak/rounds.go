@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
+)
+
+// idle is how long nothing is done at the end of a round, and nothing may be written.
+const idle = 5 * time.Second
+
+// rounds lets everything fail and settle, again and again. The first round is the
+// warm-up: what is measured at its end, the last round has to end with.
+func (s *soak) rounds(ctx context.Context) (flat flatness, err error) {
+	lasts := min(max(s.duration/4, 8*time.Second), time.Minute)
+	for n := uint64(0); n < 2 || time.Since(s.began) < s.duration; n++ {
+		if err := s.chaos(ctx, n, lasts); err != nil {
+			return flat, err
+		}
+		if err := s.settle(ctx); err != nil {
+			return flat, err
+		}
+		now, err := s.rest(ctx)
+		if err != nil {
+			return flat, err
+		}
+		if n == 0 {
+			flat.before = now
+		}
+		flat.after = now
+		s.log.Info("round", "n", n, "figures", fmt.Sprint(now))
+	}
+	return flat, ctx.Err()
+}
+
+// chaos lets everything fail for so long. Afterwards every app passes, every
+// address has an instance, and all members are well.
+func (s *soak) chaos(ctx context.Context, round uint64, lasts time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, lasts)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.failMembers(ctx, newChance(s.seed, round<<16)) })
+	group.Go(func() error { return s.operate(ctx, newChance(s.seed, round<<16+1)) })
+	for n, a := range s.addresses {
+		if n%3 == 0 {
+			continue // a steady one: only members and operators disturb it
+		}
+		group.Go(func() error { return s.flap(ctx, a, newChance(s.seed, round<<16+uint64(2*n+2))) })
+		group.Go(func() error { return s.replace(ctx, a, newChance(s.seed, round<<16+uint64(2*n+3))) })
+	}
+	return group.Wait()
+}
+
+// settle waits until all keys are right, and there is a lease for each and no more.
+func (s *soak) settle(ctx context.Context) error {
+	var why string
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; {
+		sleep(ctx, 200*time.Millisecond)
+		leases, err := s.leases(ctx)
+		if err != nil {
+			return err
+		}
+		switch wrong := s.judge.wrong(); {
+		case wrong != "":
+			why = "the key " + wrong + " is not right"
+		case leases != len(s.addresses):
+			why = fmt.Sprintf("%d leases for %d keys", leases, len(s.addresses))
+		default:
+			return nil
+		}
+	}
+	if ctx.Err() == nil {
+		s.judge.blame("P6", nil, "after 30 s all is well, but %s", why)
+	}
+	return nil
+}
+
+// wrong returns a key that is not there with an instance's record, if there is one.
+func (j *judge) wrong() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for key, a := range j.addresses {
+		if !a.there || a.holder == nil || !a.holder.ending.IsZero() {
+			return key
+		}
+	}
+	return ""
+}
+
+func (s *soak) leases(ctx context.Context) (n int, err error) {
+	err = s.observers.ask(ctx, func(ctx context.Context, etcd *clientv3.Client) error {
+		leases, err := etcd.Leases(ctx)
+		if err == nil {
+			n = len(leases.Leases)
+		}
+		return err
+	})
+	return n, err
+}
+
+func (s *soak) revision(ctx context.Context) (n int64, err error) {
+	err = s.observers.ask(ctx, func(ctx context.Context, etcd *clientv3.Client) error {
+		found, err := etcd.Get(ctx, "revision")
+		if err == nil {
+			n = found.Header.Revision
+		}
+		return err
+	})
+	return n, err
+}
+
+// figures are what must not grow.
+type figures struct {
+	goroutines, files, leases int
+	heap                      uint64 // bytes in use
+}
+
+type flatness struct{ before, after figures }
+
+// What may be there more than before, without a trend: a part of it comes and goes.
+const (
+	moreGoroutines = 10
+	moreFiles      = 10
+	moreHeap       = 2 << 20
+)
+
+// rest does nothing for a while, sees that nothing is written, and measures. What
+// comes and goes is measured at its lowest.
+func (s *soak) rest(ctx context.Context) (least figures, err error) {
+	before, err := s.revision(ctx)
+	if err != nil {
+		return least, err
+	}
+	least = figures{goroutines: 1 << 30, files: 1 << 30, heap: 1 << 62}
+	for began := time.Now(); time.Since(began) < idle && ctx.Err() == nil; {
+		sleep(ctx, idle/20)
+		files, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return least, err
+		}
+		var memory runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&memory)
+		least.goroutines = min(least.goroutines, runtime.NumGoroutine())
+		least.files = min(least.files, len(files))
+		least.heap = min(least.heap, memory.HeapAlloc)
+	}
+	if least.leases, err = s.leases(ctx); err != nil {
+		return least, err
+	}
+	after, err := s.revision(ctx)
+	if err == nil {
+		s.judge.rested(after - before)
+	}
+	return least, err
+}
+
+// rested judges what was written while all was well.
+func (j *judge) rested(writes int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.findings["P7"].seen++
+	if writes > 0 {
+		j.broken("P7", nil, "%d writes while all was well", writes)
+	}
+}
+
+// flat returns an error that says what is not.
+func (f flatness) flat() error {
+	var errs []error
+	for _, of := range []struct {
+		what               string
+		before, after, may int
+	}{
+		{"goroutines", f.before.goroutines, f.after.goroutines, moreGoroutines},
+		{"open files", f.before.files, f.after.files, moreFiles},
+		{"bytes of heap", int(f.before.heap), int(f.after.heap), moreHeap},
+		{"leases", f.before.leases, f.after.leases, 0},
+	} {
+		if of.after > of.before+of.may {
+			errs = append(errs, fmt.Errorf("%s grew from %d to %d", of.what, of.before, of.after))
+		}
+	}
+	return errors.Join(errs...)
+}
