@@ -24,12 +24,12 @@ func (c chance) between(least, most time.Duration) time.Duration {
 // flap makes the app of an address fail again and again, until ctx ends. It leaves
 // an app that passes.
 func (s *soak) flap(ctx context.Context, a *address, c chance) error {
-	for sleep(ctx, c.between(time.Second, 10*time.Second)) {
+	for sleep(ctx, c.between(500*time.Millisecond, 6*time.Second)) {
 		s.faults.Add(1)
 		if err := s.behave(a, []mode{refuses, hangs, closed}[c.IntN(3)]); err != nil {
 			return err
 		}
-		sleep(ctx, c.between(50*time.Millisecond, 5*time.Second))
+		sleep(ctx, c.between(50*time.Millisecond, 7*time.Second))
 		if err := s.behave(a, passes); err != nil {
 			return err
 		}
@@ -44,16 +44,17 @@ func (s *soak) behave(a *address, m mode) error {
 }
 
 // replace ends instances of an address, and starts new ones, until ctx ends. It
-// leaves one.
-func (s *soak) replace(ctx context.Context, a *address, c chance) error {
-	for sleep(ctx, c.between(2*time.Second, 12*time.Second)) {
+// leaves one. The key of one that was killed has the time to lapse even then, unless
+// whole ends.
+func (s *soak) replace(ctx, whole context.Context, a *address, c chance) error {
+	for sleep(ctx, c.between(time.Second, 8*time.Second)) {
 		s.faults.Add(1)
 		kill := c.IntN(2) == 0
 		var err error
 		if c.IntN(3) == 0 {
 			err = s.pair(ctx, a, c, kill)
 		} else {
-			err = s.restart(ctx, a, c, kill)
+			err = s.restart(whole, a, c, kill)
 		}
 		if err != nil {
 			return err
@@ -63,12 +64,16 @@ func (s *soak) replace(ctx context.Context, a *address, c chance) error {
 }
 
 // restart ends the instance, and starts a new one after a while, in which the key of
-// one that was killed lapses, or does not.
+// one that was killed lapses or does not.
 func (s *soak) restart(ctx context.Context, a *address, c chance, kill bool) error {
 	if err := s.end(a, 0, kill); err != nil {
 		return err
 	}
-	sleep(ctx, c.between(0, 2*ttl))
+	longest := 3 * time.Second
+	if kill {
+		longest = 2 * ttl
+	}
+	sleep(ctx, c.between(0, longest))
 	return s.begin(a)
 }
 
@@ -125,19 +130,19 @@ func revokeLease(ctx context.Context, etcd *clientv3.Client, key string) error {
 }
 
 // failMembers makes one member after the other fail until ctx ends. It leaves all
-// of them well.
-func (s *soak) failMembers(ctx context.Context, c chance) error {
-	for sleep(ctx, c.between(time.Second, 6*time.Second)) {
+// of them well. What has begun lasts as long as it should even then, unless whole ends.
+func (s *soak) failMembers(ctx, whole context.Context, c chance) error {
+	for sleep(ctx, c.between(300*time.Millisecond, 5*time.Second)) {
 		leader, err := s.cluster.Leader(context.WithoutCancel(ctx))
 		if err != nil {
 			return err
 		}
-		n, lasts := c.IntN(3), c.between(500*time.Millisecond, 9*time.Second)
+		n, lasts := c.IntN(3), c.between(500*time.Millisecond, 2*ttl)
 		if c.IntN(2) == 0 {
 			n = leader
 		}
 		s.faults.Add(1)
-		if err := s.fail(ctx, s.kinds[c.IntN(len(s.kinds))], n, n == leader, lasts); err != nil {
+		if err := s.fail(whole, s.kinds[c.IntN(len(s.kinds))], n, n == leader, lasts); err != nil {
 			return err
 		}
 	}

@@ -179,6 +179,16 @@ func (j *judge) ending(a *address, i *instance, killed bool) {
 	i.ending, i.killed = time.Now(), killed
 }
 
+// remains tells that an instance had been stopped, and its key was still there.
+func (j *judge) remains(a *address, i *instance, stopped time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.grace(i.ending) == 0 {
+		a.blamed["P2"] = i.ending
+		j.broken("P2", a, "%s has ended after %s, and left its key", i.record, stopped.Sub(i.ending))
+	}
+}
+
 // looked tells that a Register has looked at the key.
 func (j *judge) looked(i *instance) {
 	j.mu.Lock()

@@ -48,6 +48,7 @@ func (s *soak) report(w io.Writer, f flatness) error {
 	for _, kind := range slices.Sorted(maps.Keys(s.members)) {
 		p("a member %s\t%d", kind, s.members[kind])
 	}
+	p("etcd away\t%d", s.outages)
 	p("keys deleted\t%d", j.deletions)
 	p("revoked by a resumed leader\t%d", j.revoked)
 	p("probes\t%d", j.probes)

@@ -15,13 +15,24 @@ import (
 // idle is how long nothing is done at the end of a round, and nothing may be written.
 const idle = 5 * time.Second
 
-// rounds lets everything fail and settle, again and again. The first round is the
+// settling is about how long it takes after each round until all is well, and the idle
+// time with it.
+const settling = 10 * time.Second
+
+// rounds lets everything fail and settle, again and again, and etcd be away in every
+// other round. The first round is the
 // warm-up: what is measured at its end, the last round has to end with.
 func (s *soak) rounds(ctx context.Context) (flat flatness, err error) {
-	lasts := min(max(s.duration/4, 8*time.Second), time.Minute)
-	for n := uint64(0); n < 2 || time.Since(s.began) < s.duration; n++ {
-		if err := s.chaos(ctx, n, lasts); err != nil {
+	rounds := max(2, int(s.duration/time.Minute))
+	lasts := max(s.duration/time.Duration(rounds)-settling, 10*time.Second)
+	for n := range rounds {
+		if err := s.chaos(ctx, uint64(n), lasts); err != nil {
 			return flat, err
+		}
+		if n%2 == 1 {
+			if err := s.outage(ctx, newChance(s.seed, uint64(n)<<16+1<<15)); err != nil {
+				return flat, err
+			}
 		}
 		if err := s.settle(ctx); err != nil {
 			return flat, err
@@ -39,20 +50,24 @@ func (s *soak) rounds(ctx context.Context) (flat flatness, err error) {
 	return flat, ctx.Err()
 }
 
-// chaos lets everything fail for so long. Afterwards every app passes, every
+// chaos lets everything fail for so long, and members in the second half of it: with
+// all of them well the bounds are narrow. Afterwards every app passes, every
 // address has an instance, and all members are well.
-func (s *soak) chaos(ctx context.Context, round uint64, lasts time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, lasts)
+func (s *soak) chaos(whole context.Context, round uint64, lasts time.Duration) error {
+	ctx, cancel := context.WithTimeout(whole, lasts)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.failMembers(ctx, newChance(s.seed, round<<16)) })
+	group.Go(func() error {
+		sleep(ctx, lasts/2)
+		return s.failMembers(ctx, whole, newChance(s.seed, round<<16))
+	})
 	group.Go(func() error { return s.operate(ctx, newChance(s.seed, round<<16+1)) })
 	for n, a := range s.addresses {
 		if n%3 == 0 {
 			continue // a steady one: only members and operators disturb it
 		}
 		group.Go(func() error { return s.flap(ctx, a, newChance(s.seed, round<<16+uint64(2*n+2))) })
-		group.Go(func() error { return s.replace(ctx, a, newChance(s.seed, round<<16+uint64(2*n+3))) })
+		group.Go(func() error { return s.replace(ctx, whole, a, newChance(s.seed, round<<16+uint64(2*n+3))) })
 	}
 	return group.Wait()
 }

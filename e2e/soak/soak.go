@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"dockreg/e2e/testbed"
 )
 
@@ -40,6 +42,7 @@ type soak struct {
 	instances atomic.Int64             // that were started
 	faults    atomic.Int64
 	members   map[string]int // that failed, by kind
+	outages   int
 }
 
 // kind is what can happen to a member.
@@ -170,7 +173,27 @@ func (s *soak) end(a *address, n int, kill bool) error {
 	i := s.living[a][n]
 	s.living[a] = append(s.living[a][:n:n], s.living[a][n+1:]...)
 	s.mu.Unlock()
-	return i.stop(s.judge, a, kill)
+	if err := i.stop(s.judge, a, kill); err != nil || kill {
+		return err
+	}
+	return s.left(a, i)
+}
+
+// left judges the key that a stopped instance leaves behind: none. Where a member
+// fails, it may lapse.
+func (s *soak) left(a *address, i *instance) error {
+	now := time.Now()
+	err := s.observers.ask(context.Background(), func(ctx context.Context, etcd *clientv3.Client) error {
+		found, err := etcd.Get(ctx, a.key)
+		if err == nil && len(found.Kvs) > 0 && string(found.Kvs[0].Value) == i.record {
+			s.judge.remains(a, i, now)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for the key of a stopped instance: %w", err)
+	}
+	return nil
 }
 
 // progress says how it goes, every 10 s until ctx ends.
