@@ -63,17 +63,17 @@ func (s *soak) replace(ctx, whole context.Context, a *address, c chance) error {
 	return nil
 }
 
-// restart ends the instance, and starts a new one after a while, in which the key of
-// one that was killed lapses or does not.
+// restart ends the instance, and starts a new one after a while. In that time the key
+// of one that was killed lapses, or it is still there.
 func (s *soak) restart(ctx context.Context, a *address, c chance, kill bool) error {
 	if err := s.end(a, 0, kill); err != nil {
 		return err
 	}
-	longest := 3 * time.Second
-	if kill {
-		longest = 2 * ttl
+	pause := c.between(0, 3*time.Second)
+	if kill && c.IntN(2) == 0 {
+		pause = 2 * ttl
 	}
-	sleep(ctx, c.between(0, longest))
+	sleep(ctx, pause)
 	return s.begin(a)
 }
 

@@ -50,6 +50,9 @@ func (o observers) ask(ctx context.Context, request func(context.Context, *clien
 	var errs []error
 	for range 3 {
 		for _, c := range o {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			err := within(ctx, 2*time.Second, func(ctx context.Context) error { return request(ctx, c) })
 			if err == nil {
 				return nil
@@ -78,14 +81,16 @@ func (j *judge) follow(ctx context.Context, o observers) {
 		})
 		group.Go(func() {
 			for ctx.Err() == nil {
-				j.askTerm(ctx, c)
+				j.ask(ctx, c)
 				sleep(ctx, 5*lookEvery)
 			}
 		})
 	}
 	group.Go(func() {
-		for sleep(ctx, lookEvery) {
-			j.look(time.Now())
+		for begun := time.Now(); sleep(ctx, lookEvery); begun = time.Now() {
+			now := time.Now()
+			j.took(now.Sub(begun) - lookEvery)
+			j.look(now)
 		}
 	})
 	group.Wait()
@@ -103,17 +108,19 @@ func (j *judge) watch(ctx context.Context, c *clientv3.Client) {
 	}
 }
 
-// askTerm learns from a member whether a leader was elected.
-func (j *judge) askTerm(ctx context.Context, c *clientv3.Client) {
+// ask learns from a member whether a leader was elected, and how long etcd takes.
+func (j *judge) ask(ctx context.Context, c *clientv3.Client) {
 	_ = within(ctx, time.Second, func(ctx context.Context) error {
-		status, err := c.Status(ctx, c.Endpoints()[0])
+		start := time.Now()
+		found, err := c.Get(ctx, "term")
+		j.took(time.Since(start))
 		if err != nil {
 			return err // the others know
 		}
 		j.mu.Lock()
 		defer j.mu.Unlock()
-		if status.RaftTerm > j.term {
-			j.term, j.elected = status.RaftTerm, time.Now()
+		if found.Header.RaftTerm > j.term {
+			j.term, j.elected = found.Header.RaftTerm, time.Now()
 		}
 		return nil
 	})

@@ -20,7 +20,7 @@ import (
 const (
 	parent   = "service"
 	interval = 500 * time.Millisecond
-	timeout  = 300 * time.Millisecond
+	timeout  = 500 * time.Millisecond
 	ttl      = 5 * time.Second
 )
 

@@ -49,19 +49,23 @@ type judge struct {
 	resumed time.Time // when a leader that had hung was last resumed
 	term    uint64
 	elected time.Time // when a leader was last elected
+	busy    time.Time // when the machine was last seen to be too busy for narrow bounds
 }
 
 // finding is what was seen of one promise.
 type finding struct {
 	seen, broken     int
-	slowest, faulted time.Duration // with all members well, and not
+	slowest, hardest time.Duration // when all else was well, and when not
 }
 
-// slack is what a busy machine may add to each bound; hardship is what a member that
-// fails may: it has to be noticed, given up, and perhaps a leader elected.
+// slack is what is added to each bound. hardship is added where a member fails: that
+// has to be noticed, the member given up, and perhaps a leader elected. It is added,
+// too, where the machine is busy: what takes a millisecond takes longer than quick, or
+// an app that is well fails a probe.
 const (
 	slack    = time.Second
 	hardship = 5 * time.Second
+	quick    = 200 * time.Millisecond
 )
 
 // The promises that the judge tells apart, and for how long the keys may differ
@@ -111,7 +115,7 @@ func (j *judge) broken(promise string, a *address, format string, args ...any) {
 	if a != nil {
 		key = a.key
 	}
-	j.log.Error("BROKEN", "promise", promise, "key", key, "what", fmt.Sprintf(format, args...), "fault", since(j.fault), "healed", since(j.healed), "elected", since(j.elected))
+	j.log.Error("BROKEN", "promise", promise, "key", key, "what", fmt.Sprintf(format, args...), "fault", since(j.fault), "healed", since(j.healed), "elected", since(j.elected), "busy", since(j.busy))
 }
 
 // since is for the log.
@@ -126,17 +130,20 @@ func since(t time.Time) string {
 func (j *judge) kept(promise string, from, now time.Time) {
 	f, took := j.findings[promise], now.Sub(from)
 	f.seen++
+	if took > bound(promise) {
+		j.log.Debug("slow", "promise", promise, "took", took)
+	}
 	if j.grace(from) > 0 {
-		f.faulted = max(f.faulted, took)
+		f.hardest = max(f.hardest, took)
 	} else {
 		f.slowest = max(f.slowest, took)
 	}
 }
 
-// grace is what the members' failures add to a bound that began at from.
+// grace is what hardship adds to a bound that began at from.
 func (j *judge) grace(from time.Time) time.Duration {
 	before := from.Add(-slack)
-	if !j.fault.IsZero() || j.healed.After(before) || j.elected.After(before) {
+	if !j.fault.IsZero() || j.healed.After(before) || j.elected.After(before) || j.busy.After(before) {
 		return hardship
 	}
 	return 0
@@ -208,6 +215,16 @@ func (j *judge) probed(a *address, i *instance, err error) {
 	i.failed = time.Now()
 	if a.failing.IsZero() && time.Since(a.passing) > interval {
 		j.unproven++
+		j.busy = i.failed
+	}
+}
+
+// took tells how long something took that takes a millisecond.
+func (j *judge) took(d time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if d > quick {
+		j.busy = time.Now()
 	}
 }
 

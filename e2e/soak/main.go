@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -27,14 +26,10 @@ func main() {
 		o.seed = uint64(time.Now().UnixNano()) % 1e6
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	err := run(ctx, o)
-	if ctx.Err() != nil {
-		err = errors.Join(err, errors.New("interrupted"))
-	}
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has been called
+		os.Exit(1)
 	}
 }

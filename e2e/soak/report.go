@@ -23,7 +23,7 @@ func (s *soak) report(w io.Writer, f flatness) error {
 
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
-	p("promise\tbroken\tseen\tslowest\twith a member failing\tbound\t")
+	p("promise\tbroken\tseen\tslowest\tin hardship\tbound\t")
 	broken := 0
 	for _, promise := range promises {
 		found := j.findings[promise.name]
@@ -32,8 +32,10 @@ func (s *soak) report(w io.Writer, f flatness) error {
 		if promise.bound > 0 {
 			limit = fmt.Sprintf("%s + %s", promise.bound, slack)
 		}
-		p("%s\t%d\t%d\t%s\t%s\t%s\t%s", promise.name, found.broken, found.seen, seconds(found.slowest), seconds(found.faulted), limit, promise.says)
+		p("%s\t%d\t%d\t%s\t%s\t%s\t%s", promise.name, found.broken, found.seen, seconds(found.slowest), seconds(found.hardest), limit, promise.says)
 	}
+	p("")
+	p("in hardship: a member failed, or the machine was busy; the bound is %s more", hardship)
 	p("")
 	p("\tat first\tat the end\tmay grow by")
 	p("goroutines\t%d\t%d\t%d", f.before.goroutines, f.after.goroutines, moreGoroutines)
@@ -52,7 +54,7 @@ func (s *soak) report(w io.Writer, f flatness) error {
 	p("keys deleted\t%d", j.deletions)
 	p("revoked by a resumed leader\t%d", j.revoked)
 	p("probes\t%d", j.probes)
-	p("late for a busy machine\t%d", j.unproven)
+	p("failed for a busy machine\t%d", j.unproven)
 	_ = t.Flush()
 	err := f.flat()
 	if broken > 0 {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"runtime"
+	"math"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -17,11 +15,11 @@ const idle = 5 * time.Second
 
 // settling is about how long it takes after each round until all is well, and the idle
 // time with it.
-const settling = 10 * time.Second
+const settling = 20 * time.Second
 
 // rounds lets everything fail and settle, again and again, and etcd be away in every
-// other round. The first round is the
-// warm-up: what is measured at its end, the last round has to end with.
+// other round. The first round is the warm-up: what is measured at its end, the last
+// round has to end with.
 func (s *soak) rounds(ctx context.Context) (flat flatness, err error) {
 	rounds := max(2, int(s.duration/time.Minute))
 	lasts := max(s.duration/time.Duration(rounds)-settling, 10*time.Second)
@@ -72,26 +70,25 @@ func (s *soak) chaos(whole context.Context, round uint64, lasts time.Duration) e
 	return group.Wait()
 }
 
-// settle waits until all keys are right, and there is a lease for each and no more.
+// settle waits until, for a second, all keys are right, and there is a lease for each
+// and no more.
 func (s *soak) settle(ctx context.Context) error {
 	var why string
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; {
-		sleep(ctx, 200*time.Millisecond)
+	right := 0
+	for deadline := time.Now().Add(30 * time.Second); right < 5 && time.Now().Before(deadline) && sleep(ctx, 200*time.Millisecond); {
 		leases, err := s.leases(ctx)
 		if err != nil {
 			return err
 		}
-		switch wrong := s.judge.wrong(); {
-		case wrong != "":
-			why = "the key " + wrong + " is not right"
-		case leases != len(s.addresses):
-			why = fmt.Sprintf("%d leases for %d keys", leases, len(s.addresses))
-		default:
-			return nil
+		right++
+		if key := s.judge.wrong(); key != "" {
+			right, why = 0, "the key "+key+" is not right"
+		} else if leases != len(s.addresses) {
+			right, why = 0, fmt.Sprintf("there are %d leases for %d keys", leases, len(s.addresses))
 		}
 	}
-	if ctx.Err() == nil {
-		s.judge.blame("P6", nil, "after 30 s all is well, but %s", why)
+	if right < 5 && ctx.Err() == nil {
+		s.judge.blame("P6", nil, "30 s after the last fault, %s", why)
 	}
 	return nil
 }
@@ -130,50 +127,40 @@ func (s *soak) revision(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// figures are what must not grow.
-type figures struct {
-	goroutines, files, leases int
-	heap                      uint64 // bytes in use
-}
-
-type flatness struct{ before, after figures }
-
-// What may be there more than before, without a trend: a part of it comes and goes.
-const (
-	moreGoroutines = 10
-	moreFiles      = 10
-	moreHeap       = 2 << 20
-)
-
 // rest does nothing for a while, sees that nothing is written, and measures. What
 // comes and goes is measured at its lowest.
 func (s *soak) rest(ctx context.Context) (least figures, err error) {
-	before, err := s.revision(ctx)
-	if err != nil {
-		return least, err
-	}
-	least = figures{goroutines: 1 << 30, files: 1 << 30, heap: 1 << 62}
-	for began := time.Now(); time.Since(began) < idle && ctx.Err() == nil; {
-		sleep(ctx, idle/20)
-		files, err := os.ReadDir("/proc/self/fd")
+	least = figures{goroutines: math.MaxInt, files: math.MaxInt, heap: math.MaxUint64}
+	for range 6 {
+		before, err := s.revision(ctx)
 		if err != nil {
 			return least, err
 		}
-		var memory runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&memory)
-		least.goroutines = min(least.goroutines, runtime.NumGoroutine())
-		least.files = min(least.files, len(files))
-		least.heap = min(least.heap, memory.HeapAlloc)
+		failed := s.judge.failedProbes()
+		for range 20 {
+			sleep(ctx, idle/20)
+			if err := least.measure(); err != nil {
+				return least, err
+			}
+		}
+		after, err := s.revision(ctx)
+		if err != nil {
+			return least, err
+		}
+		// On a machine so busy that an app fails a probe, something is written.
+		if s.judge.failedProbes() == failed {
+			s.judge.rested(after - before)
+			break
+		}
 	}
-	if least.leases, err = s.leases(ctx); err != nil {
-		return least, err
-	}
-	after, err := s.revision(ctx)
-	if err == nil {
-		s.judge.rested(after - before)
-	}
+	least.leases, err = s.leases(ctx)
 	return least, err
+}
+
+func (j *judge) failedProbes() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.unproven
 }
 
 // rested judges what was written while all was well.
@@ -184,23 +171,4 @@ func (j *judge) rested(writes int64) {
 	if writes > 0 {
 		j.broken("P7", nil, "%d writes while all was well", writes)
 	}
-}
-
-// flat returns an error that says what is not.
-func (f flatness) flat() error {
-	var errs []error
-	for _, of := range []struct {
-		what               string
-		before, after, may int
-	}{
-		{"goroutines", f.before.goroutines, f.after.goroutines, moreGoroutines},
-		{"open files", f.before.files, f.after.files, moreFiles},
-		{"bytes of heap", int(f.before.heap), int(f.after.heap), moreHeap},
-		{"leases", f.before.leases, f.after.leases, 0},
-	} {
-		if of.after > of.before+of.may {
-			errs = append(errs, fmt.Errorf("%s grew from %d to %d", of.what, of.before, of.after))
-		}
-	}
-	return errors.Join(errs...)
 }
