@@ -87,17 +87,21 @@ func (s *soak) pair(ctx context.Context, a *address, c chance, kill bool) error 
 	return s.end(a, c.IntN(2), kill)
 }
 
-// operate deletes and overwrites keys and revokes leases until ctx ends.
+// operate deletes and overwrites keys and revokes leases until ctx ends. It never
+// asks a member that fails: what is sent to one that is cut off can still arrive, and
+// be done, once it is not.
 func (s *soak) operate(ctx context.Context, c chance) error {
 	for sleep(ctx, c.between(100*time.Millisecond, 1500*time.Millisecond)) {
 		a := s.addresses[c.IntN(len(s.addresses))]
 		act := []func(context.Context, *clientv3.Client, string) error{deleteKey, overwriteKey, revokeLease}[c.IntN(3)]
 		s.faults.Add(1)
+		s.hands.Lock()
 		s.judge.touches(a, true)
-		err := s.observers.ask(context.WithoutCancel(ctx), func(ctx context.Context, etcd *clientv3.Client) error {
+		err := s.observers.without(s.failing).ask(context.WithoutCancel(ctx), func(ctx context.Context, etcd *clientv3.Client) error {
 			return act(ctx, etcd, a.key)
 		})
 		s.judge.touches(a, false)
+		s.hands.Unlock()
 		if err != nil {
 			return fmt.Errorf("operator: %w", err)
 		}
@@ -151,9 +155,13 @@ func (s *soak) failMembers(ctx, whole context.Context, c chance) error {
 
 func (s *soak) fail(ctx context.Context, k kind, n int, leader bool, lasts time.Duration) error {
 	m := s.cluster.Members[n]
-	s.judge.memberFails(k.name, n, leader)
 	s.members[k.name]++
-	if err := k.begin(m); err != nil {
+	s.hands.Lock()
+	s.failing = n
+	s.judge.memberFails(k.name, n, leader)
+	err := k.begin(m)
+	s.hands.Unlock()
+	if err != nil {
 		return err
 	}
 	sleep(ctx, lasts)
@@ -162,5 +170,8 @@ func (s *soak) fail(ctx context.Context, k kind, n int, leader bool, lasts time.
 		return err
 	}
 	s.judge.memberHealed()
+	s.hands.Lock()
+	defer s.hands.Unlock()
+	s.failing = -1
 	return nil
 }

@@ -15,10 +15,11 @@ type figures struct {
 
 type flatness struct{ before, after figures }
 
-// What may be there more than before, without a trend: a part of it comes and goes.
+// What may be there more than before, without a trend: a part of it comes and goes,
+// such as two files for each probe that is under way.
 const (
 	moreGoroutines = 10
-	moreFiles      = 10
+	moreFiles      = 30
 	moreHeap       = 2 << 20
 )
 

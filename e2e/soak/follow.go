@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,14 @@ func observe(members []*testbed.Member) (o observers, err error) {
 		o = append(o, c)
 	}
 	return o, nil
+}
+
+// without returns all but the n-th, or all if n is -1.
+func (o observers) without(n int) observers {
+	if n < 0 {
+		return o
+	}
+	return slices.Concat(o[:n], o[n+1:])
 }
 
 func (o observers) close() {

@@ -49,6 +49,8 @@ type judge struct {
 	resumed time.Time // when a leader that had hung was last resumed
 	term    uint64
 	elected time.Time // when a leader was last elected
+	away    bool      // etcd is: nothing can be as promised
+	back    time.Time // when it last was back
 	busy    time.Time // when the machine was last seen to be too busy for narrow bounds
 }
 
@@ -240,6 +242,14 @@ func (j *judge) memberFails(kind string, member int, leader bool) {
 	defer j.mu.Unlock()
 	j.log.Debug("a member "+kind, "member", member, "leader", leader)
 	j.fault = time.Now()
+}
+
+// etcdGoes tells that all members have been killed, or that one answers again.
+func (j *judge) etcdGoes(away bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.log.Debug("etcd goes or is back", "away", away)
+	j.away, j.back = away, time.Now()
 }
 
 func (j *judge) memberResumes(leader bool) {

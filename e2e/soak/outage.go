@@ -12,6 +12,7 @@ func (s *soak) outage(ctx context.Context, c chance) error {
 	s.faults.Add(1)
 	s.outages++
 	s.judge.memberFails("and all others are killed", 0, true)
+	s.judge.etcdGoes(true)
 	for _, m := range s.cluster.Members {
 		m.Kill()
 	}
@@ -43,6 +44,7 @@ func (s *soak) outage(ctx context.Context, c chance) error {
 		}
 		if answered.IsZero() {
 			answered = time.Now()
+			s.judge.etcdGoes(false)
 		}
 	}
 	s.judge.memberHealed()

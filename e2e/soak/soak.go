@@ -42,6 +42,8 @@ type soak struct {
 	instances atomic.Int64             // that were started
 	faults    atomic.Int64
 	members   map[string]int // that failed, by kind
+	hands     sync.Mutex     // held while a key is touched, and while a member begins to fail
+	failing   int            // the member that fails, or -1; guarded by hands
 	outages   int
 }
 
@@ -67,7 +69,7 @@ var (
 // run runs the soak. Its error says what was not as promised, or why it could not
 // go on.
 func run(ctx context.Context, o options) (err error) {
-	s := &soak{options: o, living: map[*address][]*instance{}, members: map[string]int{}}
+	s := &soak{options: o, living: map[*address][]*instance{}, members: map[string]int{}, failing: -1}
 	fmt.Fprintf(os.Stderr, "soak: seed %d, %s, %d addresses, etcd %s\n", o.seed, o.duration, o.addresses, o.etcd)
 	to := io.Discard
 	if o.log != "" {

@@ -43,7 +43,7 @@ func (j *judge) put(a *address, record string, now time.Time) {
 			j.broken("P3", a, "%s overwrote what %s, the newer, had put", by.record, before.record)
 		}
 	default:
-		if promise, from := j.due(a); promise != "" {
+		if promise, from := j.due(a); promise != "" && from.After(j.back) {
 			j.kept(promise, from, now)
 		}
 	}
@@ -145,9 +145,14 @@ func (j *judge) look(now time.Time) {
 	}
 }
 
-// late counts a promise as broken, once for each occasion, if its bound is over.
+// late counts a promise as broken, once for each occasion, if its bound is over. The
+// time in which etcd was away doesn't count.
 func (j *judge) late(promise string, a *address, from, now time.Time, what string) {
-	if now.Sub(from) > bound(promise)+j.grace(from) && !a.blamed[promise].Equal(from) {
+	since := from
+	if j.back.After(from) {
+		since = j.back
+	}
+	if !j.away && now.Sub(since) > bound(promise)+j.grace(from) && !a.blamed[promise].Equal(from) {
 		a.blamed[promise] = from
 		j.broken(promise, a, "%s %s after it should", what, now.Sub(from).Round(time.Millisecond))
 	}
