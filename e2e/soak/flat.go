@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 )
 
 // figures are what must not grow.
@@ -18,24 +20,39 @@ type flatness struct{ before, after figures }
 // What may be there more than before, without a trend: a part of it comes and goes,
 // such as two files for each probe that is under way.
 const (
-	moreGoroutines = 10
-	moreFiles      = 30
+	moreGoroutines = 15
+	moreFiles      = 15
 	moreHeap       = 2 << 20
 )
 
-// measure lowers the figures to what they are now.
-func (f *figures) measure() error {
+// measure returns what is there now, but for the leases.
+func measure() (f figures, err error) {
 	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		return err
+		return f, err
 	}
 	var memory runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&memory)
-	f.goroutines = min(f.goroutines, runtime.NumGoroutine())
-	f.files = min(f.files, len(files))
-	f.heap = min(f.heap, memory.HeapAlloc)
-	return nil
+	return figures{goroutines: runtime.NumGoroutine(), files: len(files), heap: memory.HeapAlloc}, nil
+}
+
+// median returns the median of each figure.
+func median(all []figures) figures {
+	return figures{
+		goroutines: middle(all, func(f figures) int { return f.goroutines }),
+		files:      middle(all, func(f figures) int { return f.files }),
+		heap:       middle(all, func(f figures) uint64 { return f.heap }),
+	}
+}
+
+func middle[N cmp.Ordered](all []figures, of func(figures) N) N {
+	var values []N
+	for _, f := range all {
+		values = append(values, of(f))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 // flat returns an error that says what is not.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -127,25 +126,26 @@ func (s *soak) revision(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// rest does nothing for a while, sees that nothing is written, and measures. What
-// comes and goes is measured at its lowest.
-func (s *soak) rest(ctx context.Context) (least figures, err error) {
-	least = figures{goroutines: math.MaxInt, files: math.MaxInt, heap: math.MaxUint64}
+// rest does nothing for a while, sees that nothing is written, and measures.
+func (s *soak) rest(ctx context.Context) (usual figures, err error) {
+	var all []figures
 	for range 6 {
 		before, err := s.revision(ctx)
 		if err != nil {
-			return least, err
+			return usual, err
 		}
 		failed := s.judge.failedProbes()
 		for range 20 {
 			sleep(ctx, idle/20)
-			if err := least.measure(); err != nil {
-				return least, err
+			now, err := measure()
+			if err != nil {
+				return usual, err
 			}
+			all = append(all, now)
 		}
 		after, err := s.revision(ctx)
 		if err != nil {
-			return least, err
+			return usual, err
 		}
 		// On a machine so busy that an app fails a probe, something is written.
 		if s.judge.failedProbes() == failed {
@@ -153,8 +153,9 @@ func (s *soak) rest(ctx context.Context) (least figures, err error) {
 			break
 		}
 	}
-	least.leases, err = s.leases(ctx)
-	return least, err
+	usual = median(all)
+	usual.leases, err = s.leases(ctx)
+	return usual, err
 }
 
 func (j *judge) failedProbes() int {
