@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -90,23 +89,18 @@ func (s *soak) pair(ctx context.Context, a *address, c chance, kill bool) error 
 // operate deletes and overwrites keys and revokes leases until ctx ends. It never
 // asks a member that fails: what is sent to one that is cut off can still arrive, and
 // be done, once it is not.
-func (s *soak) operate(ctx context.Context, c chance) error {
+func (s *soak) operate(ctx context.Context, c chance) {
 	for sleep(ctx, c.between(100*time.Millisecond, 1500*time.Millisecond)) {
 		a := s.addresses[c.IntN(len(s.addresses))]
 		act := []func(context.Context, *clientv3.Client, string) error{deleteKey, overwriteKey, revokeLease}[c.IntN(3)]
 		s.faults.Add(1)
 		s.hands.Lock()
-		s.judge.touches(a, true)
-		err := s.observers.without(s.failing).ask(context.WithoutCancel(ctx), func(ctx context.Context, etcd *clientv3.Client) error {
-			return act(ctx, etcd, a.key)
-		})
-		s.judge.touches(a, false)
+		s.judge.touches(a)
+		etcd := s.observers.without(s.failing)[0]
+		err := within(context.WithoutCancel(ctx), 2*time.Second, func(ctx context.Context) error { return act(ctx, etcd, a.key) })
+		s.judge.touched(a, err)
 		s.hands.Unlock()
-		if err != nil {
-			return fmt.Errorf("operator: %w", err)
-		}
 	}
-	return nil
 }
 
 func deleteKey(ctx context.Context, etcd *clientv3.Client, key string) error {
@@ -129,8 +123,8 @@ func revokeLease(ctx context.Context, etcd *clientv3.Client, key string) error {
 	if err != nil || len(found.Kvs) == 0 || found.Kvs[0].Lease == 0 {
 		return err
 	}
-	_, _ = etcd.Revoke(ctx, clientv3.LeaseID(found.Kvs[0].Lease)) // it may have gone meanwhile
-	return nil
+	_, err = etcd.Revoke(ctx, clientv3.LeaseID(found.Kvs[0].Lease))
+	return err
 }
 
 // failMembers makes one member after the other fail until ctx ends. It leaves all

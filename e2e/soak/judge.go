@@ -23,9 +23,9 @@ type address struct {
 	written time.Time // when the key was last put
 	wrong   time.Time // since when the key is not there with an instance's record
 	damaged bool      // wrong is what somebody else did
-	// An operator has a hand in it, or had, until then.
-	touching bool
-	touched  time.Time
+	// An operator has a hand in it, or had, until then; or until then, and maybe later.
+	touching         bool
+	touched, doubted time.Time
 
 	blamed map[string]time.Time // by promise: the instant from which on it was found broken
 }
@@ -64,8 +64,12 @@ type finding struct {
 // has to be noticed, the member given up, and perhaps a leader elected. It is added,
 // too, where the machine is busy: what takes a millisecond takes longer than quick, or
 // an app that is well fails a probe.
+//
+// What an operator got no answer to may be done as much as doubt later: a packet that
+// is lost is sent again after 13 s, if the last try was at 6 s.
 const (
 	slack    = time.Second
+	doubt    = 20 * time.Second
 	hardship = 5 * time.Second
 	quick    = 200 * time.Millisecond
 )
@@ -230,11 +234,23 @@ func (j *judge) took(d time.Duration) {
 	}
 }
 
-// touches tells that an operator is about to do something to the key, or has done it.
-func (j *judge) touches(a *address, begins bool) {
+// touches tells that an operator is about to do something to the key.
+func (j *judge) touches(a *address) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	a.touching, a.touched = begins, time.Now()
+	a.touching = true
+}
+
+// touched tells that an operator has done it. With an error it may yet be done: a
+// follower hands it to a leader that was cut off, and it arrives once that is back.
+func (j *judge) touched(a *address, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	a.touching, a.touched = false, time.Now()
+	if err != nil {
+		j.log.Debug("an operator got no answer", "key", a.key, "err", err)
+		a.doubted = a.touched
+	}
 }
 
 func (j *judge) memberFails(kind string, member int, leader bool) {

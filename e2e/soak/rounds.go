@@ -58,7 +58,10 @@ func (s *soak) chaos(whole context.Context, round uint64, lasts time.Duration) e
 		sleep(ctx, lasts/2)
 		return s.failMembers(ctx, whole, newChance(s.seed, round<<16))
 	})
-	group.Go(func() error { return s.operate(ctx, newChance(s.seed, round<<16+1)) })
+	group.Go(func() error {
+		s.operate(ctx, newChance(s.seed, round<<16+1))
+		return nil
+	})
 	for n, a := range s.addresses {
 		if n%3 == 0 {
 			continue // a steady one: only members and operators disturb it

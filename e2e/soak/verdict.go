@@ -56,7 +56,7 @@ func (j *judge) deleted(a *address, now time.Time) {
 	a.there, a.holder, a.wrong, a.damaged = false, nil, now, false
 	why := ""
 	switch {
-	case a.touching || a.touched.After(from):
+	case a.touching || a.touched.After(from) || a.doubted.After(now.Add(-doubt)):
 		why, a.damaged = "an operator", true
 	case i == nil:
 		j.broken("P3", a, "a key that is no instance's was deleted")
