@@ -63,14 +63,14 @@ func (s *soak) replace(ctx, whole context.Context, a *address, c chance) error {
 }
 
 // restart ends the instance, and starts a new one after a while. In that time the key
-// of one that was killed lapses, or it is still there.
+// of one that was killed has to lapse.
 func (s *soak) restart(ctx context.Context, a *address, c chance, kill bool) error {
 	if err := s.end(a, 0, kill); err != nil {
 		return err
 	}
 	pause := c.between(0, 3*time.Second)
-	if kill && c.IntN(2) == 0 {
-		pause = 2 * ttl
+	if kill {
+		pause = 3 * ttl
 	}
 	sleep(ctx, pause)
 	return s.begin(a)

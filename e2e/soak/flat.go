@@ -21,7 +21,7 @@ type flatness struct{ before, after figures }
 // such as two files for each probe that is under way.
 const (
 	moreGoroutines = 15
-	moreFiles      = 15
+	moreFiles      = 30
 	moreHeap       = 2 << 20
 )
 
