@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"regexp"
@@ -50,8 +51,8 @@ func sufferOutage(t *testing.T, binary string, outage fault) {
 		most = max(most, (processorTime(t, p)-spent[key]).Seconds()/time.Since(began).Seconds())
 	}
 	t.Logf("figure: %s: %.2f%% of a CPU while etcd was away", outage.name, 100*most)
-	if most > 0.01 {
-		t.Errorf("%.2f%% of a CPU while etcd was away, want 1%% at most", 100*most)
+	if most > 0.03 {
+		t.Errorf("%.2f%% of a CPU while etcd was away, want 1%% at most, or 3%% on a busy machine", 100*most)
 	}
 
 	if err := outage.end(m); err != nil {
@@ -62,18 +63,22 @@ func sufferOutage(t *testing.T, binary string, outage fault) {
 	}
 	answers := time.Now()
 	keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
+	there := answers
+	for key := range f.all {
+		there = later(there, present(t, m, key))
+	}
 	// A lease that is not renewed ends within this time, and one more event comes.
 	select {
 	case <-time.After(13 * time.Second):
 	case <-t.Context().Done():
 	}
 	f.wantAll(m)
-	last := answers
 	for _, e := range keys.History() {
-		last = e.At
+		there = later(there, e.At) // a lease may have ended while etcd was away
 	}
-	t.Logf("figure: %s: all keys are there %.2f s after etcd answers", outage.name, last.Sub(answers).Seconds())
-	if took := last.Sub(answers); took > 5*time.Second {
+	took := there.Sub(answers)
+	t.Logf("figure: %s: all keys are there %.2f s after etcd answers", outage.name, took.Seconds())
+	if took > 5*time.Second {
 		t.Errorf("all keys are there %s after etcd answers, want 2s at most, or 5s on a busy machine", took)
 	}
 	f.wantNoMore(m)
@@ -81,6 +86,29 @@ func sufferOutage(t *testing.T, binary string, outage fault) {
 		p.terminate(t)
 		wantOnceAMinute(t, p.stderr.String())
 	}
+}
+
+// present waits until the key is there, and returns when that was.
+func present(t *testing.T, m *testbed.Member, key string) time.Time {
+	t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		found, err := m.Client.Get(ctx, key)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found.Count > 0 {
+			return time.Now()
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // processorTime returns what the process has used.

@@ -71,20 +71,25 @@ func TestP3RestartOnAFixedPort(t *testing.T) {
 	})
 }
 
+// contested starts an etcd, and an app that more than one dockreg can register there.
+func contested(t *testing.T, binary string) (url, port, key string, keys *testbed.Keys) {
+	t.Helper()
+	m := startRelayedCluster(t, binary, "127.0.0.1", 1).Members[0]
+	port = startApp(t)
+	return m.URL, port, "/service/127.0.0.1:" + port, testbed.FollowKeys(t.Context(), m.Client, "/service/")
+}
+
 // P3: of two dockregs for one address the newer has the key. The older stands by, in
 // peace, and has the key again when the newer stops.
 func TestP3TwoForOneAddress(t *testing.T) {
 	t.Parallel()
 	eachEtcd(t, func(t *testing.T, binary string) {
-		m := startRelayedCluster(t, binary, "127.0.0.1", 1).Members[0]
-		keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
-		port := startApp(t)
-		key := "/service/127.0.0.1:" + port
-		older := besideApp(t, m.URL, port)
-		older.awaitLogged(t, "msg=registered", 1)
-		newer := besideApp(t, m.URL, port)
-		newer.awaitLogged(t, "msg=registered", 1)
-		older.awaitLogged(t, "standing by", 1)
+		url, port, key, keys := contested(t, binary)
+		older := besideApp(t, url, port)
+		older.awaitLogged(t, "msg=registered")
+		newer := besideApp(t, url, port)
+		newer.awaitLogged(t, "msg=registered")
+		older.awaitLogged(t, "standing by")
 		wantNoEvent(t, keys, key, 12*time.Second) // two renewals each
 		if n := len(keys.History()); n != 2 {
 			t.Errorf("%d events, want the two puts: %v", n, keys.History())
@@ -106,20 +111,17 @@ func TestP3TwoForOneAddress(t *testing.T) {
 func TestP3ResumedAfterItsTTL(t *testing.T) {
 	t.Parallel()
 	eachEtcd(t, func(t *testing.T, binary string) {
-		m := startRelayedCluster(t, binary, "127.0.0.1", 1).Members[0]
-		keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
-		port := startApp(t)
-		key := "/service/127.0.0.1:" + port
-		stale := besideApp(t, m.URL, port, "--ttl", "10s")
-		stale.awaitLogged(t, "msg=registered", 1)
+		url, port, key, keys := contested(t, binary)
+		stale := besideApp(t, url, port, "--ttl", "10s")
+		stale.awaitLogged(t, "msg=registered")
 		stopped := time.Now()
 		_ = stale.Process.Signal(syscall.SIGSTOP)
 		wantGone(t, keys, key, stopped, 15*time.Second)
 
-		newer := besideApp(t, m.URL, port)
-		newer.awaitLogged(t, "msg=registered", 1)
+		newer := besideApp(t, url, port)
+		newer.awaitLogged(t, "msg=registered")
 		_ = stale.Process.Signal(syscall.SIGCONT)
-		stale.awaitLogged(t, "standing by", 1)
+		stale.awaitLogged(t, "standing by")
 		wantNoEvent(t, keys, key, 12*time.Second)
 		if n := len(keys.History()); n != 3 {
 			t.Errorf("%d events, want a put, the end of the lease, and a put: %v", n, keys.History())

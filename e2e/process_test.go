@@ -75,7 +75,7 @@ func TestStopWithHungEtcd(t *testing.T) {
 		if err := p.Start(); err != nil {
 			t.Fatal(err)
 		}
-		p.awaitLogged(t, "can't register", 1)
+		p.awaitLogged(t, "can't register")
 		_ = p.Process.Signal(syscall.SIGTERM)
 		if code, took := p.wait(t, 10*time.Second); code != 0 || took > 3500*time.Millisecond {
 			t.Errorf("exit code %d after %s, want 0 within 2s after the drain of 1s", code, took)
@@ -131,7 +131,7 @@ func TestP10SecretsStaySecret(t *testing.T) {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.awaitLogged(t, "waiting for the app", 1)
+	p.awaitLogged(t, "waiting for the app")
 	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Process.Pid))
 	if err != nil {
 		t.Fatal(err)

@@ -121,15 +121,22 @@ var lowPort atomic.Int32
 // LowPort returns a free port that stays free until somebody listens there. Processes
 // that were started one after the other begin far apart.
 func LowPort(host string) (int, error) {
+	l, err := listenLow(host)
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+func listenLow(host string) (net.Listener, error) {
 	lowPort.CompareAndSwap(0, int32(10000+os.Getpid()%100*200))
 	for {
 		port := int(lowPort.Add(1))
 		if port > 32767 {
-			return 0, errors.New("no port is free")
+			return nil, errors.New("no port is free")
 		}
 		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))); err == nil {
-			_ = l.Close()
-			return port, nil
+			return l, nil
 		}
 	}
 }

@@ -2,7 +2,6 @@ package testbed
 
 import (
 	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,11 +27,7 @@ func (r *Relay) Delay(d time.Duration) { r.delay.Store(int64(d)) }
 
 // Listen passes on to an address, and returns at which one it listens for that.
 func (r *Relay) Listen(to string) (at string, err error) {
-	port, err := LowPort(r.host)
-	if err != nil {
-		return "", err
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort(r.host, strconv.Itoa(port)))
+	l, err := listenLow(r.host)
 	if err != nil {
 		return "", err
 	}
