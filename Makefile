@@ -115,6 +115,12 @@ vagrant-demo: build vagrant/images.tar ## walk the walk of vagrant/README.md ove
 	@trap 'rm -f $(CURDIR)/vagrant/images.tar' EXIT; \
 		cd e2e && DOCKREG_VAGRANT=1 go test -v -count=1 -timeout 30m -run Vagrant .
 
+.PHONY: soak
+soak: tools ## let everything fail for 10 minutes, and judge; DURATION=3m SEED=1 ETCD=/usr/bin/etcd
+	@echo "building the soak ..."
+	@cd e2e && go build -o $(BIN)/ ./soak $(if $(ETCD),,./etcd)
+	@$(BIN)/soak -etcd $(or $(ETCD),$(BIN)/etcd) -duration $(or $(DURATION),10m) -seed $(or $(SEED),0)
+
 .PHONY: bench
 bench: apps ## measure dockreg beside a shell loop, into docs/benchmark.md; N=15 STOPS=15
 	@mkdir -p docs

@@ -118,7 +118,8 @@ func (e *Etcd) Sum(ctx context.Context, metric string) (sum float64, err error) 
 // 32768 on: one of those could be taken again before its process listens.
 var lowPort atomic.Int32
 
-// LowPort returns a free port that stays free until somebody listens there.
+// LowPort returns a free port that stays free until somebody listens there. Processes
+// that were started one after the other begin far apart.
 func LowPort(host string) (int, error) {
 	l, err := listenLow(host)
 	if err != nil {
@@ -128,7 +129,7 @@ func LowPort(host string) (int, error) {
 }
 
 func listenLow(host string) (net.Listener, error) {
-	lowPort.CompareAndSwap(0, int32(10000+os.Getpid()%5000*2))
+	lowPort.CompareAndSwap(0, int32(10000+os.Getpid()%100*200))
 	for {
 		port := int(lowPort.Add(1))
 		if port > 32767 {

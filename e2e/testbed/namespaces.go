@@ -24,9 +24,22 @@ type namespace struct {
 
 var networks atomic.Int32
 
-// newNetwork makes a network 10.213.x.0/24, on which this machine is .254.
+// newNetwork makes a network 10.213.x.0/24, on which this machine is .254. Another
+// process may have the x that comes first.
 func newNetwork() (*network, error) {
-	number := int(networks.Add(1)) + os.Getpid()%8*30
+	var errs []error
+	for range 8 {
+		number := (os.Getpid()*30 + int(networks.Add(1))) % 250
+		n, err := newNetworkOf(number)
+		if err == nil {
+			return n, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+func newNetworkOf(number int) (*network, error) {
 	n := &network{name: fmt.Sprintf("dockreg-%d-%d", os.Getpid(), number), number: number}
 	here, there := fmt.Sprintf("dr%d", number), fmt.Sprintf("dr%dp", number)
 	err := ip(

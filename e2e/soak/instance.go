@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"dockreg/etcdreg"
+	"dockreg/probe"
+	"dockreg/probe/port"
+	"dockreg/sidekick"
+)
+
+// The settings of every sidekick: everything happens four to ten times as often as
+// with the default ones.
+const (
+	parent   = "service"
+	interval = 500 * time.Millisecond
+	timeout  = 500 * time.Millisecond
+	ttl      = 5 * time.Second
+)
+
+// secret is the password of every instance, and in the query of its probe.
+const secret = "correct-horse-battery"
+
+// instance is a sidekick at an address, told apart from others by its record.
+type instance struct {
+	record string
+	cancel context.CancelFunc
+	ended  chan struct{} // closed once Run has returned
+	dead   atomic.Bool   // its process was killed: it says nothing to etcd any more
+
+	// What the judge has to know, guarded by its mutex.
+	started time.Time
+	looked  time.Time // by when it had first looked at the key
+	failed  time.Time // when a probe of it failed last
+	ending  time.Time // when it was asked to stop, or was killed
+	killed  bool
+}
+
+// startInstance runs a sidekick for an address.
+func startInstance(j *judge, a *address, record string, endpoints []string, log *slog.Logger) (*instance, error) {
+	check, err := probe.Parse("http:/health?token="+secret, a.app.port, "soak")
+	if err != nil {
+		return nil, err
+	}
+	log = log.With("instance", record)
+	ctx, cancel := context.WithCancel(context.Background())
+	i := &instance{record: record, cancel: cancel, ended: make(chan struct{}), started: time.Now()}
+	registry := etcdreg.New(etcdreg.Config{
+		Endpoints: endpoints, TTL: ttl, Username: "soak", Password: secret, Log: log,
+	})
+	s := &sidekick.Sidekick{
+		Config: sidekick.Config{
+			Parent: parent, Value: record,
+			Interval: interval, Timeout: timeout, Rise: 1, Fall: 1, TTL: ttl,
+		},
+		Locator:  fixed(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(a.app.port))),
+		Prober:   &witness{check, j, a, i},
+		Watcher:  &port.Watcher{Port: a.app.port, Log: log},
+		Registry: &mortal{registry, j, i},
+		Log:      log,
+	}
+	j.started(a, i)
+	log.Info("starting", "check", check.String(), "etcd", endpoints)
+	go func() {
+		defer close(i.ended)
+		defer registry.Close()
+		if err := s.Run(ctx, nil); err != nil {
+			j.blame("P6", a, "Run returned: %v", err)
+		}
+	}()
+	return i, nil
+}
+
+// stop ends the sidekick as SIGTERM does, or, if kill, as SIGKILL does: with no
+// word to etcd from then on.
+func (i *instance) stop(j *judge, a *address, kill bool) error {
+	j.ending(a, i, kill)
+	i.dead.Store(kill)
+	i.cancel()
+	select {
+	case <-i.ended:
+		return nil
+	case <-time.After(10 * time.Second):
+		return fmt.Errorf("instance %s did not end in 10 s", i.record)
+	}
+}
+
+// fixed is an address that is known.
+type fixed netip.AddrPort
+
+// Locate is sidekick.Locator's.
+func (f fixed) Locate(context.Context) (netip.AddrPort, error) { return netip.AddrPort(f), nil }
+
+// witness tells the judge of each probe.
+type witness struct {
+	probe *probe.Probe
+	j     *judge
+	a     *address
+	i     *instance
+}
+
+// Probe is sidekick.Prober's.
+func (w *witness) Probe(ctx context.Context) error {
+	err := w.probe.Probe(ctx)
+	if !errors.Is(err, context.Canceled) {
+		w.j.probed(w.a, w.i, err)
+	}
+	return err
+}
+
+// mortal is a Registry whose process may die.
+type mortal struct {
+	*etcdreg.Registry
+	j *judge
+	i *instance
+}
+
+var errDead = errors.New("this process is dead")
+
+// Register is sidekick.Registry's.
+func (m *mortal) Register(ctx context.Context, key, value string) error {
+	if m.i.dead.Load() {
+		return errDead
+	}
+	err := m.Registry.Register(ctx, key, value)
+	var state *etcdreg.StateError
+	if err == nil || errors.As(err, &state) {
+		m.j.looked(m.i)
+	}
+	return err
+}
+
+// Deregister is sidekick.Registry's.
+func (m *mortal) Deregister(ctx context.Context) error {
+	if m.i.dead.Load() {
+		return nil
+	}
+	return m.Registry.Deregister(ctx)
+}
