@@ -20,7 +20,7 @@ const (
 )
 
 // connect returns the client, connected to the member in use: the one that is
-// there, or a new one. It takes no longer than within, times the patience.
+// there, or a new one. It takes no longer than within, or than the patience.
 func (r *Registry) connect(ctx context.Context, within time.Duration) (*clientv3.Client, error) {
 	ctx, cancel := r.patience.bound(ctx, within)
 	defer cancel()
@@ -56,14 +56,9 @@ var errUnreachable = errors.New("can't be reached")
 // does an error that is about the key.
 func (r *Registry) outcome(ctx context.Context, err error) error {
 	var state *StateError
-	if err == nil || errors.As(err, &state) {
-		r.failures = 0
+	if err == nil || ctx.Err() != nil || errors.As(err, &state) {
 		return err
 	}
-	if ctx.Err() != nil {
-		return err
-	}
-	r.failures++
 	if errors.Is(err, context.DeadlineExceeded) && r.slow() {
 		r.patience.grow()
 	}
@@ -74,11 +69,11 @@ func (r *Registry) outcome(ctx context.Context, err error) error {
 	return &faultError{err, r.pause()}
 }
 
-// slow says whether etcd may only be late: it was heard, or it takes connections and
-// so do all others. While one of the members answers, a silent one costs no more.
+// slow says whether etcd may only be late: it was heard, or it is the only member and
+// takes connections. Of several members, another one may be better.
 func (r *Registry) slow() bool {
 	down := r.link.state()
-	return down == nil || errors.Is(down, errSilent) && r.failures >= len(r.members.urls)
+	return down == nil || errors.Is(down, errSilent) && len(r.members.urls) == 1
 }
 
 // faultError is of an etcd that did not do as it was asked.

@@ -2,6 +2,7 @@ package etcdreg
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -19,7 +20,8 @@ var zone = struct {
 	hosts   map[string]netip.Addr // by "name."
 	srv     map[string][]string   // host:port, by "_service._tcp.name."
 	failing map[string]bool       // names that the server fails to look up
-}{hosts: map[string]netip.Addr{}, srv: map[string][]string{}, failing: map[string]bool{}}
+	silent  map[string]int        // how many questions about a name it leaves unanswered
+}{hosts: map[string]netip.Addr{}, srv: map[string][]string{}, failing: map[string]bool{}, silent: map[string]int{}}
 
 func inZone(change func()) {
 	zone.Lock()
@@ -33,9 +35,9 @@ func startDNS() error {
 	if err != nil {
 		return err
 	}
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	dialNameserver = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}}
+	}
 	go func() {
 		packet := make([]byte, 512)
 		for {
@@ -64,6 +66,10 @@ func resolve(packet []byte) ([]byte, error) {
 	defer zone.Unlock()
 	host, known := zone.hosts[name]
 	records := zone.srv[name]
+	if zone.silent[name] > 0 {
+		zone.silent[name]--
+		return nil, errors.New("no answer")
+	}
 	switch {
 	case zone.failing[name]:
 		m.RCode = dnsmessage.RCodeServerFailure
@@ -165,6 +171,52 @@ func TestP6SRVRecordsChange(t *testing.T) {
 		registerSoon(t, r, 20*time.Second)
 		t.Logf("figure: back %s after the records changed", time.Since(start).Round(time.Millisecond))
 		wantKey(t, members[1].client(), r)
+	})
+}
+
+// P5: a nameserver that says nothing costs a moment: the next one is asked soon.
+func TestP5SilentNameserver(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		name := "silent" + strings.TrimPrefix(s.url, "http://127.0.0.1:") + ".test"
+		inZone(func() {
+			zone.hosts[name+"."] = netip.MustParseAddr("127.0.0.1")
+			zone.silent[name+"."] = 2 // for its v4 and its v6 addresses
+		})
+		r := New(Config{Endpoints: []string{strings.Replace(s.url, "127.0.0.1", name, 1)}, TTL: 20 * time.Second})
+		t.Cleanup(r.Close)
+		register(t, r)
+		wantKey(t, s.client(), r)
+	})
+}
+
+// P5: a DNS that says nothing keeps nobody from the members that its records named.
+func TestP5SilentDNS(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		members := startCluster(t, binary)
+		domain := "mute" + strings.TrimPrefix(members[0].url, "http://127.0.0.1:") + ".test"
+		service := "_etcd-client._tcp." + domain + "."
+		secure := "_etcd-client-ssl._tcp." + domain + "."
+		inZone(func() {
+			for _, m := range members {
+				zone.srv[service] = append(zone.srv[service], strings.Replace(m.url, "http://127.0.0.1", "localhost", 1))
+			}
+		})
+		r := New(Config{DiscoverySRV: domain, TTL: 20 * time.Second})
+		t.Cleanup(r.Close)
+		registerSoon(t, r, 10*time.Second)
+		inZone(func() { zone.silent[service], zone.silent[secure] = 1000, 1000 })
+		at := strings.Replace(r.members.current(), "localhost", "127.0.0.1", 1)
+		for _, m := range members {
+			if m.url == at {
+				m.kill()
+			}
+		}
+		start := time.Now()
+		registerSoon(t, r, 10*time.Second)
+		t.Logf("figure: on another member after %s", time.Since(start).Round(time.Millisecond))
 	})
 }
 

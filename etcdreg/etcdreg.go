@@ -55,7 +55,6 @@ type Registry struct {
 	session  *session
 	looked   string // the key of the latest Look
 	patience patience
-	failures int // of calls, in a row
 
 	key      string             // of the latest Register
 	lease    clientv3.LeaseID   // what the key hangs on; 0 if there is none
@@ -99,7 +98,7 @@ func (r *Registry) Disturbed() <-chan error { return r.disturbed }
 // until one answers.
 func (r *Registry) Look(ctx context.Context, key string) (value string, there bool, err error) {
 	r.looked = key
-	for range max(1, len(r.members.urls)) {
+	for tries := 0; tries < max(1, len(r.members.urls)); tries++ { // a first try may learn how many there are
 		if value, there, err = r.lookOnce(ctx, key); err == nil || ctx.Err() != nil {
 			break
 		}

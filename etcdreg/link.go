@@ -39,9 +39,10 @@ func (l *link) state() error {
 }
 
 // note takes in how an attempt ended, or that etcd was heard. An attempt that our
-// side gave up says nothing.
+// side gave up says nothing, unless it was the DNS that did not answer.
 func (l *link) note(err error) {
-	if gaveUp(err) {
+	var dns *net.DNSError
+	if gaveUp(err) && !errors.As(err, &dns) {
 		return
 	}
 	l.mu.Lock()
@@ -54,7 +55,7 @@ func (l *link) note(err error) {
 
 // dial opens a TCP connection.
 func (l *link) dial(ctx context.Context, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	conn, err := (&net.Dialer{Resolver: resolver}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		l.note(err)
 		return nil, err
@@ -108,7 +109,7 @@ func words(err error) string {
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "no such host"
 	case errors.As(err, &dns):
-		return "its name can't be looked up"
+		return "its name can't be looked up: " + dnsReason(err).Error()
 	case hungUp(err):
 		return "it ends the connection"
 	case errors.As(err, &errno):

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // members are etcd's, one of which is in use.
@@ -19,6 +20,7 @@ type members struct {
 	urls  []string
 	next  int  // index of the one in use
 	stale bool // the records are to be looked up, again
+	tried time.Time
 }
 
 func newMembers(c Config) members {
@@ -42,8 +44,16 @@ func (m *members) advance() {
 	if len(m.urls) > 0 {
 		m.next = (m.next + 1) % len(m.urls)
 	}
-	m.stale = m.domain != ""
+	m.stale = m.domain != "" && time.Since(m.tried) > lookUpEvery
 }
+
+const (
+	// lookUpEvery is how far apart the records are looked up at least, and
+	// lookUpTimeout how long that may take: a DNS that does not answer must not keep
+	// from the members that are known.
+	lookUpEvery   = 2 * time.Second
+	lookUpTimeout = 500 * time.Millisecond
+)
 
 // refresh looks up the records if that is due. A list that can't be looked up stays
 // as it was; one that changed is begun from its first, which the records' weights
@@ -51,6 +61,12 @@ func (m *members) advance() {
 func (m *members) refresh(ctx context.Context) error {
 	if !m.stale {
 		return nil
+	}
+	if len(m.urls) > 0 {
+		m.tried = time.Now()
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lookUpTimeout)
+		defer cancel()
 	}
 	found, err := m.lookUp(ctx)
 	if err != nil && len(m.urls) == 0 {
@@ -77,7 +93,7 @@ func (m *members) lookUp(ctx context.Context) (urls []string, err error) {
 		services = services[:1]
 	}
 	for _, s := range services {
-		_, records, lookUpErr := net.DefaultResolver.LookupSRV(ctx, s.name, "tcp", m.domain)
+		_, records, lookUpErr := resolver.LookupSRV(ctx, s.name, "tcp", m.domain)
 		var dns *net.DNSError
 		if lookUpErr != nil && (!errors.As(lookUpErr, &dns) || !dns.IsNotFound) {
 			// Not on to the next: a DNS that fails must not take TLS away.

@@ -52,7 +52,7 @@ var errBroke = errors.New("the connection to etcd broke")
 func (r *Registry) observe(c *clientv3.Client, key, value string, revision int64) *watch {
 	ctx, cancel := context.WithCancelCause(c.Ctx())
 	w := &watch{cancel: func() { cancel(nil) }, over: make(chan struct{}), done: make(chan struct{})}
-	lease := r.lease
+	h := holding{r.read, key, value, r.lease, r.patience.of(callTimeout)}
 	connection := make(chan struct{})
 	go func() {
 		defer close(connection)
@@ -66,7 +66,7 @@ func (r *Registry) observe(c *clientv3.Client, key, value string, revision int64
 		defer close(w.done)
 		defer func() { <-connection }()
 		defer cancel(nil)
-		reason := holding{r.read, key, value, lease}.follow(ctx, c, revision)
+		reason := h.follow(ctx, c, revision)
 		if ctx.Err() != nil {
 			reason = &faultError{context.Cause(ctx), r.pause()}
 		}
@@ -93,6 +93,7 @@ type holding struct {
 	read       func(context.Context, *clientv3.Client, string) (*mvccpb.KeyValue, *etcdserverpb.ResponseHeader, error)
 	key, value string
 	lease      clientv3.LeaseID
+	within     time.Duration // the deadline of an audit
 }
 
 // follow returns the first reason why the key is not as it was put, or that it
@@ -135,9 +136,12 @@ func (h holding) follow(ctx context.Context, c *clientv3.Client, revision int64)
 }
 
 func (h holding) audit(ctx context.Context, c *clientv3.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.within)
 	defer cancel()
 	kv, _, err := h.read(ctx, c, h.key)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // the renewals tell whether etcd is there
+	}
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 	select {
 	case <-gone:
 	case <-time.After(stopBudget):
-		k.Log.Error("could not deregister in time; the key lapses with its lease", "key", k.key, "ttl", k.TTL)
+		k.Log.Error("no answer to the deregistering in time; the key lapses with its lease, if it is not gone yet", "key", k.key, "ttl", k.TTL)
 	}
 	if k.Drain > 0 {
 		k.Log.Info("draining", "drain", k.Drain)
