@@ -13,7 +13,8 @@ import (
 // Nothing depends on the wall clock, which an operator or NTP may set at any time: all
 // instants come from time.Now, and are compared and subtracted by their monotonic
 // reading (https://pkg.go.dev/time#hdr-Monotonic_Clocks). So nobody makes an instant in
-// another way, or takes that reading away.
+// another way, or takes that reading away. The dates of certificates are the exception:
+// they are the wall clock's.
 func TestNothingDependsOnTheWallClock(t *testing.T) {
 	t.Parallel()
 	made := []string{"Date", "Parse", "ParseInLocation", "Unix", "UnixMilli", "UnixMicro"}

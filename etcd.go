@@ -56,7 +56,7 @@ func (p parser) domain() string {
 	switch _, err := netip.ParseAddr(v.text); {
 	case urls.given:
 		p.wrong.blame(v, "a second way to find etcd, beside %s; give one of them", urls.label)
-	case err == nil || !hostName.MatchString(v.text):
+	case err == nil || !hostName.MatchString(strings.TrimSuffix(v.text, ".")):
 		p.wrong.blame(v, "not a domain; give the one whose SRV records name etcd's members, such as example.org")
 	}
 	return v.text
@@ -110,6 +110,9 @@ func (p parser) user(c *etcdreg.Config) (by string) {
 	inURL := c.Username != ""
 	if file.given {
 		if _, err := etcdreg.ReadPassword(file.text); err != nil {
+			if !strings.Contains(file.text, "/") {
+				file.text = "…" // the password itself, perhaps
+			}
 			p.wrong.blame(file, "%s; give a file with the password of the user in --etcd-user", err)
 		}
 	}

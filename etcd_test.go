@@ -79,6 +79,7 @@ func TestP9EtcdMistakes(t *testing.T) {
 		"cert alone":               {nil, "--etcd a:1 --etcd-cert " + certFile, []string{`--etcd-cert "` + certFile + `": a certificate without its key; give --etcd-key too`}},
 		"key alone":                {nil, "--etcd a:1 --etcd-key " + keyFile, []string{`--etcd-key "` + keyFile + `": a key without a certificate; give --etcd-cert too`}},
 		"another one's key":        {nil, "--etcd a:1 --etcd-cert " + certFile + " --etcd-key " + strangerFile, []string{`--etcd-key "` + strangerFile + `": a broken key, or one that doesn't belong to`}},
+		"the password itself":      {nil, "--etcd a:1 --etcd-user joe --etcd-password-file hunter2", []string{`--etcd-password-file "…": no such file; give`}},
 		"a pipe":                   {nil, "--etcd a:1 --etcd-user joe --etcd-password-file /dev/null", []string{`--etcd-password-file "/dev/null": not a regular file`}},
 		"http with TLS":            {nil, "--etcd http://a:1 --etcd-cacert " + certFile, []string{`--etcd "http://a:1": http is without TLS, which --etcd-cacert is for; give https://`}},
 		"http with a name":         {nil, "--etcd http://a:1 --etcd-server-name b", []string{`--etcd "http://a:1": http is without TLS, which --etcd-server-name is for`}},
@@ -123,8 +124,8 @@ func TestTLSFlagsMeanTLS(t *testing.T) {
 // They leave records of members without TLS unused, too.
 func TestDiscovery(t *testing.T) {
 	for flags, want := range map[string]bool{"": false, "--etcd-cacert " + certFile: true, "--etcd-server-name example.org": true} {
-		conf := mustConfig(t, nil, append(strings.Fields(flags), "--port", "1", "--etcd-discovery-srv", "example.org")...)
-		if c := conf.etcd; c.DiscoverySRV != "example.org" || c.DiscoveryTLS != want || len(c.Endpoints) != 0 {
+		conf := mustConfig(t, nil, append(strings.Fields(flags), "--port", "1", "--etcd-discovery-srv", "example.org.")...)
+		if c := conf.etcd; c.DiscoverySRV != "example.org." || c.DiscoveryTLS != want || len(c.Endpoints) != 0 {
 			t.Errorf("%s: %+v", flags, c)
 		}
 	}

@@ -171,5 +171,12 @@ func TestP5SlowEtcd(t *testing.T) {
 		}
 		m.Relay.Delay(0)
 		f.wantAll(m)
+		m.Relay.Delay(500 * time.Millisecond) // a stop has 2 s
+		for key, p := range f.all {
+			p.terminate(t)
+			if logs := p.stderr.String(); !strings.Contains(logs, "msg=deregistered") || strings.Contains(logs, "disturbed") {
+				t.Errorf("%s was not deregistered, or was taken to be disturbed:\n%s", key, logs)
+			}
+		}
 	})
 }

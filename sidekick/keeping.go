@@ -2,7 +2,6 @@ package sidekick
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -38,6 +37,10 @@ type keeper struct {
 	pause   backoff
 	notTill time.Time // after an error: no call before this
 
+	damaged  time.Time // when the key was last disturbed
+	repair   backoff   // between repairs that follow each other fast
+	reported bool      // the log says of something that is to be repaired
+
 	call   *call // under way, or nil
 	result chan error
 }
@@ -68,6 +71,7 @@ func newKeeper(s *Sidekick, addr netip.AddrPort, nudge chan<- struct{}) *keeper 
 		once:     newThrottle(s.Log),
 		nudge:    nudge,
 		pause:    backoff{first: 100 * time.Millisecond, most: time.Second},
+		repair:   backoff{first: 50 * time.Millisecond, most: 500 * time.Millisecond},
 		result:   make(chan error, 1),
 	}
 }
@@ -117,12 +121,22 @@ func (k *keeper) disturbed(reason error) {
 	}
 	if k.held {
 		k.held, k.since = false, time.Now()
-		k.once.log(slog.LevelWarn, "the registration was disturbed; repairing it", reason, "key", k.key)
+		k.report("the registration was disturbed; repairing it", reason)
 		if within := spreadOver(reason); within > 0 {
 			k.notTill = time.Now().Add(rand.N(within))
+		} else if time.Since(k.damaged) < calmAfter {
+			// Somebody undoes each repair: consumers hear of them all.
+			k.notTill = time.Now().Add(spread(k.repair.next()))
+		} else {
+			k.repair.reset()
 		}
+		k.damaged = time.Now()
 	}
 }
+
+// calmAfter is how long the key has to be left alone for the next repair to come at
+// once again.
+const calmAfter = 10 * time.Second
 
 // reconcile starts the call that is due, unless one is under way. Where that has
 // to wait, it returns a channel that fires when the wait is over.

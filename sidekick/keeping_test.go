@@ -79,6 +79,40 @@ func TestP6OutageIsWaitedOut(t *testing.T) {
 }
 
 // P4: a disturbance is repaired at once, not at the next pass.
+// P4: somebody who undoes each repair is answered less and less often, but within a
+// second; and the log says it once.
+func TestP4RepairsThatAreUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(time.Second)
+		undo := func(ctx context.Context) error {
+			time.AfterFunc(time.Millisecond, func() { w.disturbed <- errors.New("the key was overwritten") })
+			return ctx.Err()
+		}
+		w.from(func() { w.register = undo })
+		w.disturbed <- errors.New("the key was overwritten")
+		w.until(21 * time.Second)
+		if n := w.count(); n < 40 || n > 100 {
+			t.Errorf("%d events in 20s, want repairs 250ms to 500ms apart", n)
+		}
+		for _, line := range []string{"disturbed", "registered again"} {
+			if n := w.logged(line); n != 1 {
+				t.Errorf("logged %q %d times, want once", line, n)
+			}
+		}
+		w.from(func() { w.register = ok })
+		w.until(40 * time.Second)
+		before := w.count()
+		w.disturbed <- errors.New("the key was deleted")
+		w.until(40*time.Second + time.Millisecond)
+		if n := w.count() - before; n != 1 || w.logged("registered again") != 2 {
+			t.Errorf("%d repairs within a millisecond after a calm, want one", n)
+		}
+		w.end()
+	})
+}
+
 func TestP4DisturbanceIsRepairedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, defaults)

@@ -90,7 +90,8 @@ func newThrottle(log *slog.Logger) *throttle {
 	return &throttle{logger: log, seen: map[string]time.Time{}}
 }
 
-func (t *throttle) log(level slog.Level, msg string, cause error, attrs ...any) {
+// log says whether it did.
+func (t *throttle) log(level slog.Level, msg string, cause error, attrs ...any) bool {
 	now := time.Now()
 	for id, at := range t.seen {
 		if now.Sub(at) >= time.Minute {
@@ -99,8 +100,9 @@ func (t *throttle) log(level slog.Level, msg string, cause error, attrs ...any) 
 	}
 	id := msg + ": " + cause.Error()
 	if _, ok := t.seen[id]; ok {
-		return
+		return false
 	}
 	t.seen[id] = now
 	t.logger.Log(context.Background(), level, msg, append([]any{"err", cause}, attrs...)...)
+	return true
 }

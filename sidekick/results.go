@@ -39,13 +39,14 @@ func is[E any](err error, yes func(E) bool) bool {
 }
 
 func (k *keeper) registered(c *call) {
-	if !k.held && k.up {
-		msg := "registered"
-		if k.shown {
-			msg = "registered again"
-		}
-		k.Log.Info(msg, "key", k.key, "took", time.Since(k.since))
-		k.shown = true
+	switch took := time.Since(k.since); {
+	case k.held || !k.up:
+	case !k.shown:
+		k.Log.Info("registered", "key", k.key, "took", took)
+		k.shown, k.reported = true, false
+	case k.reported:
+		k.Log.Info("registered again", "key", k.key, "took", took)
+		k.reported = false
 	}
 	k.renewed = c.proof
 	k.held = !c.disturbed
@@ -67,10 +68,18 @@ func (k *keeper) deregistered() {
 	}
 }
 
+// report logs a reason why the key is not there, or may not be, unless that was logged
+// within the last minute.
+func (k *keeper) report(msg string, reason error) {
+	if k.once.log(slog.LevelWarn, msg, reason, "key", k.key) {
+		k.reported = true
+	}
+}
+
 // lose makes the key something to be earned again, by a pass and a look at the
 // address that come after this: this instance may have been away for long.
 func (k *keeper) lose(err error) {
-	k.once.log(slog.LevelWarn, "the key has to be earned again; probing the app and looking up the address", err, "key", k.key)
+	k.report("the key has to be earned again; probing the app and looking up the address", err)
 	if k.held || k.standby != "" {
 		k.since = time.Now()
 	}
@@ -107,7 +116,7 @@ func (k *keeper) failed(c *call, err error) {
 		wait = spread(wait)
 	}
 	k.notTill = time.Now().Add(wait)
-	k.once.log(slog.LevelWarn, msg, err, "key", k.key)
+	k.report(msg, err)
 }
 
 // spreadOver returns what the registry asks a fleet to spread its next calls over.

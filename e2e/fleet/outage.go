@@ -180,7 +180,7 @@ func (o *outage) check(b *bed) (err error) {
 	want(o.keys == len(b.fleet), "%d keys, want %d", o.keys, len(b.fleet))
 	want(o.wiped || o.untouched == o.keys, "%d of %d keys were written again, which etcd had kept", o.keys-o.untouched, o.keys)
 	want(fleet[0] < time.Second, "the first one came after %s", fleet[0])
-	want(fleet[len(fleet)-1] < 15*time.Second, "the last one came after %s", fleet[len(fleet)-1])
+	want(fleet[len(fleet)-1] < 10*time.Second, "the last one came after %s", fleet[len(fleet)-1])
 	want(few[len(few)-1] < 5*time.Second, "the last of a handful came after %s", few[len(few)-1])
 	for second, share := range o.perSecond(b) {
 		want(share < 0.5, "%.0f %% came in second %d", 100*share, second)

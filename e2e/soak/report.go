@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -25,9 +26,13 @@ func (s *soak) report(w io.Writer, f flatness) error {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
 	p("promise\tbroken\tseen\tslowest\tin hardship\tbound\t")
 	broken := 0
+	var idle []string
 	for _, promise := range promises {
 		found := j.findings[promise.name]
 		broken += found.broken
+		if found.seen == 0 && s.duration >= untested {
+			idle = append(idle, promise.name)
+		}
 		limit := "-"
 		if promise.bound > 0 {
 			limit = fmt.Sprintf("%s + %s", promise.bound, slack)
@@ -60,8 +65,14 @@ func (s *soak) report(w io.Writer, f flatness) error {
 	if broken > 0 {
 		err = errors.Join(fmt.Errorf("%d broken promises", broken), err)
 	}
+	if len(idle) > 0 {
+		err = errors.Join(fmt.Errorf("nothing put %s to the test", strings.Join(idle, ", ")), err)
+	}
 	return err
 }
+
+// untested is for how long chance may leave a promise untested.
+const untested = 3 * time.Minute
 
 func seconds(d time.Duration) string {
 	if d == 0 {
