@@ -75,6 +75,7 @@ func TestP3StandsByAfterDataLoss(t *testing.T) {
 				older, newer := newRegistry(t, 20*time.Second, s), newRegistry(t, 20*time.Second, s)
 				register(t, older)
 				register(t, newer)
+				wantDisturbed(t, older, "overwritten")
 				if err := older.Register(t.Context(), key, "running"); !standsBy(err) {
 					t.Fatalf("older Register = %v, want that it stands by", err)
 				}
@@ -116,6 +117,7 @@ func TestP3NewerInstanceAfterDataLoss(t *testing.T) {
 		s.ready()
 		registerSoon(t, older, 10*time.Second)
 		register(t, newer)
+		wantDisturbed(t, older, "overwritten")
 		if err := older.Register(t.Context(), key, "running"); !standsBy(err) {
 			t.Errorf("older Register = %v, want that it stands by", err)
 		}
