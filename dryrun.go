@@ -56,7 +56,7 @@ func dryRun(ctx context.Context, w io.Writer, shown []value, s *sidekick.Sidekic
 	value, there, etcdErr := registry.Look(ctx, key)
 	switch {
 	case etcdErr != nil:
-		show("etcd", "does not answer")
+		show("etcd", "gives no answer to use")
 	case there:
 		show("etcd", "answers; the key is there, with the record %s", value)
 	default:

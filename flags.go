@@ -231,7 +231,7 @@ Environment:
   DOCKREG_ETCD_PASSWORD, or DOCKREG_ETCD=http://user:password@10.1.0.101:2379
 
 Exit codes:
-  0 asked to stop, and done, or 2 s spent on an etcd that does not answer
+  0 stopped as asked; also when etcd did not answer within 2 s, and the key lapses
   2 wrong usage or configuration
   1 anything else
   An etcd, Docker or app that does not answer is waited for.

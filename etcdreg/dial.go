@@ -24,7 +24,7 @@ func (r *Registry) dial(ctx context.Context) (*clientv3.Client, error) {
 		return r.client, nil
 	}
 	at := r.members.current()
-	r.link = &link{}
+	r.link = r.link.next()
 	var transport credentials.TransportCredentials = newPlain(r.link)
 	if strings.HasPrefix(at, "https://") {
 		transport = newSecure(r.link, r.session.files)

@@ -15,9 +15,17 @@ import (
 // and again, and keeps to itself why that fails. It is safe for concurrent use.
 type link struct {
 	mu    sync.Mutex
+	ever  bool  // etcd was heard on this or an earlier client's connection
 	heard bool  // etcd said something on the connection that there is
 	tcp   bool  // else, that etcd's system took one
 	err   error // else, why the latest attempt failed; nil if none has yet
+}
+
+// next is the link of the client that comes after this one's.
+func (l *link) next() *link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &link{ever: l.ever}
 }
 
 var errSilent = errors.New("it takes connections, but says nothing")
@@ -48,6 +56,7 @@ func (l *link) note(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard, l.err = err == nil, nil
+	l.ever = l.ever || err == nil
 	if err != nil {
 		l.err = errors.New(words(err))
 	}

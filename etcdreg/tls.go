@@ -32,12 +32,16 @@ func (p plain) ClientHandshake(ctx context.Context, authority string, raw net.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	return &observed{Conn: conn, link: p.link, reason: plainReason}, info, nil
+	return &observed{Conn: conn, link: p.link, reason: p.reason}, info, nil
 }
 
-// plainReason: what speaks TLS hangs up, or first says so, in TLS or in HTTP.
-func plainReason(first []byte, err error) error {
-	if bytes.HasPrefix(first, []byte{0x15, 3}) || bytes.HasPrefix(first, []byte("HTTP/1")) || hungUp(err) {
+// reason: what speaks TLS hangs up, or first says so, in TLS or in HTTP. An etcd that
+// was heard without it, and hangs up, is about to end.
+func (p plain) reason(first []byte, err error) error {
+	p.link.mu.Lock()
+	heard := p.link.ever
+	p.link.mu.Unlock()
+	if bytes.HasPrefix(first, []byte{0x15, 3}) || bytes.HasPrefix(first, []byte("HTTP/1")) || hungUp(err) && !heard {
 		return errors.New("it ends the connection at once; if it speaks TLS, give https:// in --etcd")
 	}
 	return err

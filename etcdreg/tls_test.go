@@ -2,6 +2,8 @@ package etcdreg
 
 import (
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -188,4 +190,20 @@ func TestRenewedCertificates(t *testing.T) {
 		s.ready()
 		registerSoon(t, r, 10*time.Second)
 	})
+}
+
+// An etcd that was heard without TLS, and ends, is not taken for one with TLS.
+func TestEndOfAPlainEtcd(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		r := newRegistry(t, 20*time.Second, s)
+		register(t, r)
+		if err := newPlain(r.link.next()).reason(nil, io.EOF); !errors.Is(err, io.EOF) {
+			t.Errorf("reason = %v, want no word of TLS", err)
+		}
+	})
+	if err := newPlain(&link{}).reason(nil, io.EOF); err == nil || !strings.Contains(err.Error(), "https://") {
+		t.Errorf("reason = %v, want a word of TLS", err)
+	}
 }

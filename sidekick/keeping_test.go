@@ -68,6 +68,9 @@ func TestP6OutageIsWaitedOut(t *testing.T) {
 		if n := w.logged("can't register"); n < 8 || n > 10 {
 			t.Errorf("the outage of 10 min was logged %d times, want once a minute", n)
 		}
+		if n, lines := w.logged("left_out"), w.logged("can't register"); n != lines-1 {
+			t.Errorf("%d of %d lines say how often they were left out, want each after the first", n, lines)
+		}
 		w.from(func() { w.register = ok })
 		// At most the try under way, the pause, and a try.
 		w.until(outage + 2500*time.Millisecond)

@@ -83,26 +83,42 @@ func spread(d time.Duration) time.Duration {
 // throttle logs the same cause at most once a minute.
 type throttle struct {
 	logger *slog.Logger
-	seen   map[string]time.Time
+	seen   map[string]occasion
+}
+
+// occasion is when a cause was logged, and how often it was left out since.
+type occasion struct {
+	at      time.Time
+	leftOut int
 }
 
 func newThrottle(log *slog.Logger) *throttle {
-	return &throttle{logger: log, seen: map[string]time.Time{}}
+	return &throttle{logger: log, seen: map[string]occasion{}}
 }
 
 // log says whether it did.
 func (t *throttle) log(level slog.Level, msg string, cause error, attrs ...any) bool {
-	now := time.Now()
-	for id, at := range t.seen {
-		if now.Sub(at) >= time.Minute {
+	id := msg + ": " + cause.Error()
+	before, again := t.seen[id]
+	if again && time.Since(before.at) < time.Minute {
+		before.leftOut++
+		t.seen[id] = before
+		return false
+	}
+	if before.leftOut > 0 {
+		attrs = append(attrs, "left_out", before.leftOut)
+	}
+	t.forget()
+	t.seen[id] = occasion{at: time.Now()}
+	t.logger.Log(context.Background(), level, msg, append([]any{"err", cause}, attrs...)...)
+	return true
+}
+
+// forget drops what is over.
+func (t *throttle) forget() {
+	for id, o := range t.seen {
+		if ago := time.Since(o.at); ago >= time.Hour || o.leftOut == 0 && ago >= time.Minute {
 			delete(t.seen, id)
 		}
 	}
-	id := msg + ": " + cause.Error()
-	if _, ok := t.seen[id]; ok {
-		return false
-	}
-	t.seen[id] = now
-	t.logger.Log(context.Background(), level, msg, append([]any{"err", cause}, attrs...)...)
-	return true
 }

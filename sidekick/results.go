@@ -80,6 +80,7 @@ func (k *keeper) report(msg string, reason error) {
 // address that come after this: this instance may have been away for long.
 func (k *keeper) lose(err error) {
 	k.report("the key has to be earned again; probing the app and looking up the address", err)
+	k.reported = true // that it is back is news, even if this was said a moment ago
 	if k.held || k.standby != "" {
 		k.since = time.Now()
 	}
@@ -117,6 +118,7 @@ func (k *keeper) failed(c *call, err error) {
 	}
 	k.notTill = time.Now().Add(wait)
 	k.report(msg, err)
+	k.reported = true
 }
 
 // spreadOver returns what the registry asks a fleet to spread its next calls over.
