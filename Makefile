@@ -45,12 +45,14 @@ fuzz: ## fuzz what reads foreign text; FUZZTIME=20s for each target
 
 # e2e itself says in one line what it leaves out where there is no Docker engine,
 # and fails instead with CI=true. Tests with containers run as many at a time as there
-# are processors; those that mostly wait for what an etcd does, all at once. No compiler
-# runs beside them: there are no tests in e2e's other packages.
+# are processors; those that mostly wait for what an etcd does, all at once. What they
+# build is compiled before: a compiler beside them would take their time.
 WAITING := ^Test(P3Two|P3Resumed|P5|P6|Soak)
 .PHONY: e2e
 e2e: tools build ## run the tests across real Docker, etcd and supervisord
 	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps proxies; fi
+	@echo "compiling the end-to-end tests, the first time in a few minutes ..."
+	@cd e2e && go build -o $(BIN)/ ./etcd ./fleet ./soak
 	cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps go test -race -count=1 -timeout 15m -skip '$(WAITING)' .
 	cd e2e && go test -race -count=1 -timeout 15m -parallel 16 -run '$(WAITING)' .
 
