@@ -182,13 +182,14 @@ func (f *followed) etcdGone(t *testing.T) {
 	}
 }
 
-// load sends requests to every proxy until verdict is called. None may have failed
-// but those that were sent before except.
+// load sends requests until verdict is called, to every proxy its share: two
+// processors serve no more, and a starved app fails its probe. None may have failed but
+// those that were sent before except.
 func (f *followed) load(t *testing.T) (verdict func(except time.Time)) {
-	start := time.Now()
+	start, rate := time.Now(), requestRate/len(f.proxies)
 	var loads []*testbed.Load
 	for _, p := range f.proxies {
-		loads = append(loads, testbed.StartLoad(requestRate, func() (string, error) { return p.address, nil }))
+		loads = append(loads, testbed.StartLoad(rate, func() (string, error) { return p.address, nil }))
 	}
 	return func(except time.Time) {
 		t.Helper()
@@ -200,7 +201,7 @@ func (f *followed) load(t *testing.T) (verdict func(except time.Time)) {
 			if failed := len(outcome.Failures) - inFlight; failed > 0 {
 				t.Errorf("%s: %d requests failed, such as %v", f.proxies[i].image, failed, outcome.Failures[0])
 			}
-			if want := requestRate * int(time.Since(start).Seconds()) / 2; outcome.Sent < want {
+			if want := rate * int(time.Since(start).Seconds()) / 2; outcome.Sent < want {
 				t.Errorf("%s: only %d requests were sent, want %d at least", f.proxies[i].image, outcome.Sent, want)
 			}
 		}
