@@ -23,9 +23,13 @@ type link struct {
 
 // next is the link of the client that comes after this one's.
 func (l *link) next() *link {
+	return &link{ever: l.everHeard()}
+}
+
+func (l *link) everHeard() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return &link{ever: l.ever}
+	return l.ever
 }
 
 var errSilent = errors.New("it takes connections, but says nothing")

@@ -18,9 +18,9 @@ type members struct {
 	secure bool   // speak TLS with all that domain names
 
 	urls  []string
-	next  int  // index of the one in use
-	stale bool // the records are to be looked up, again
-	tried time.Time
+	next  int       // index of the one in use
+	stale bool      // the records are to be looked up, again
+	tried time.Time // when they were last looked up while some were known
 }
 
 func newMembers(c Config) members {

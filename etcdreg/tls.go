@@ -38,10 +38,7 @@ func (p plain) ClientHandshake(ctx context.Context, authority string, raw net.Co
 // reason: what speaks TLS hangs up, or first says so, in TLS or in HTTP. An etcd that
 // was heard without it, and hangs up, is about to end.
 func (p plain) reason(first []byte, err error) error {
-	p.link.mu.Lock()
-	heard := p.link.ever
-	p.link.mu.Unlock()
-	if bytes.HasPrefix(first, []byte{0x15, 3}) || bytes.HasPrefix(first, []byte("HTTP/1")) || hungUp(err) && !heard {
+	if bytes.HasPrefix(first, []byte{0x15, 3}) || bytes.HasPrefix(first, []byte("HTTP/1")) || hungUp(err) && !p.link.everHeard() {
 		return errors.New("it ends the connection at once; if it speaks TLS, give https:// in --etcd")
 	}
 	return err

@@ -2,6 +2,7 @@ package sidekick
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -121,7 +122,9 @@ func (k *keeper) disturbed(reason error) {
 	}
 	if k.held {
 		k.held, k.since = false, time.Now()
-		k.report("the registration was disturbed; repairing it", reason)
+		if k.once.log(slog.LevelWarn, "the registration was disturbed; repairing it", reason, "key", k.key) {
+			k.reported = true
+		}
 		if within := spreadOver(reason); within > 0 {
 			k.notTill = time.Now().Add(rand.N(within))
 		} else if time.Since(k.damaged) < calmAfter {

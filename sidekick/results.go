@@ -68,18 +68,10 @@ func (k *keeper) deregistered() {
 	}
 }
 
-// report logs a reason why the key is not there, or may not be, unless that was logged
-// within the last minute.
-func (k *keeper) report(msg string, reason error) {
-	if k.once.log(slog.LevelWarn, msg, reason, "key", k.key) {
-		k.reported = true
-	}
-}
-
 // lose makes the key something to be earned again, by a pass and a look at the
 // address that come after this: this instance may have been away for long.
 func (k *keeper) lose(err error) {
-	k.report("the key has to be earned again; probing the app and looking up the address", err)
+	k.once.log(slog.LevelWarn, "the key has to be earned again; probing the app and looking up the address", err, "key", k.key)
 	k.reported = true // that it is back is news, even if this was said a moment ago
 	if k.held || k.standby != "" {
 		k.since = time.Now()
@@ -117,7 +109,7 @@ func (k *keeper) failed(c *call, err error) {
 		wait = spread(wait)
 	}
 	k.notTill = time.Now().Add(wait)
-	k.report(msg, err)
+	k.once.log(slog.LevelWarn, msg, err, "key", k.key)
 	k.reported = true
 }
 

@@ -53,7 +53,7 @@ func run(binary string, n int) (err error) {
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
 
-	b := newBed(cluster, n)
+	b := newBed(cluster.Members[0], n)
 	ended := b.start(ctx)
 	defer func() {
 		stop()
@@ -94,14 +94,13 @@ func wantFiles(n int) error {
 
 // bed is an etcd and all its instances.
 type bed struct {
-	cluster *testbed.Cluster
-	etcd    *testbed.Member
-	fleet   []*instance
-	few     []*instance
+	etcd  *testbed.Member
+	fleet []*instance
+	few   []*instance
 }
 
-func newBed(cluster *testbed.Cluster, n int) *bed {
-	b := &bed{cluster: cluster, etcd: cluster.Members[0]}
+func newBed(etcd *testbed.Member, n int) *bed {
+	b := &bed{etcd: etcd}
 	for i := range n {
 		b.fleet = append(b.fleet, newInstance("fleet", i, b.etcd.URL))
 	}
