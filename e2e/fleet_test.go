@@ -1,12 +1,8 @@
 package e2e
 
 import (
-	"context"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -21,20 +17,12 @@ func TestP6Fleet(t *testing.T) {
 		t.Skip("takes two and a half minutes")
 	}
 	// A process of its own: the race detector takes no more than 8,128 goroutines.
-	fleet := filepath.Join(t.TempDir(), "fleet")
-	if out, err := exec.Command("go", "build", "-o", fleet, "./fleet").CombinedOutput(); err != nil {
-		t.Fatalf("build the fleet: %v\n%s", err, out)
-	}
+	fleet := mustBuild(t, "fleet")
 	var alone sync.Mutex
 	eachEtcd(t, func(t *testing.T, binary string) {
 		alone.Lock()
 		defer alone.Unlock()
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, fleet, "-etcd", binary)
-		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it ends its etcd, too
-		cmd.WaitDelay = 20 * time.Second
-		out, err := cmd.CombinedOutput()
+		out, err := runCommand(t, 3*time.Minute, fleet, "-etcd", binary)
 		for line := range strings.Lines(string(out)) {
 			t.Log(strings.TrimSpace(line))
 		}

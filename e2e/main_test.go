@@ -47,6 +47,11 @@ func testMain(m *testing.M) (int, error) {
 		return 0, fmt.Errorf("make build comes first: %w", err)
 	}
 
+	if commands, err = os.MkdirTemp("", "commands"); err != nil {
+		return 0, err
+	}
+	defer func() { _ = os.RemoveAll(commands) }()
+
 	host := "127.0.0.1"
 	docker, err = testbed.FindDocker()
 	switch {

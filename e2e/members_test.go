@@ -8,22 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"dockreg/e2e/testbed"
 )
-
-// etcd37 builds this module's etcd, once.
-var etcd37 = sync.OnceValues(func() (string, error) {
-	binary := os.TempDir() + fmt.Sprintf("/dockreg-e2e-etcd-%d", os.Getpid())
-	if out, err := exec.Command("go", "build", "-o", binary, "./etcd").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build etcd: %w\n%s", err, out)
-	}
-	return binary, nil
-})
 
 // eachEtcd runs test with etcd 3.7 and with Debian's 3.4.
 func eachEtcd(t *testing.T, test func(t *testing.T, binary string)) {

@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -17,18 +15,10 @@ func TestSoak(t *testing.T) {
 		t.Skip("takes a minute")
 	}
 	// The tests that run in parallel wait for this one: it has deadlines of its own.
-	soak := filepath.Join(t.TempDir(), "soak")
-	if out, err := exec.Command("go", "build", "-o", soak, "./soak").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	soak := mustBuild(t, "soak")
 	eachEtcd(t, func(t *testing.T, binary string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-		defer cancel()
 		log := filepath.Join(t.TempDir(), "log")
-		cmd := exec.CommandContext(ctx, soak, "-etcd", binary, "-duration", "40s", "-log", log)
-		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-		cmd.WaitDelay = time.Minute
-		out, err := cmd.CombinedOutput()
+		out, err := runCommand(t, 5*time.Minute, soak, "-etcd", binary, "-duration", "40s", "-log", log)
 		t.Logf("figure:\n%s", out)
 		if err != nil {
 			broken, _ := exec.Command("grep", "-h", "BROKEN", log).Output()
