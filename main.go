@@ -10,7 +10,6 @@ import (
 	"io"
 	stdlog "log"
 	"log/slog"
-	"net/netip"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -79,7 +78,7 @@ func start(ctx context.Context, conf *config, stdout, stderr io.Writer) error {
 		Watcher: &port.Watcher{Port: conf.port, Log: log},
 	}
 	if conf.address.IsValid() {
-		s.Locator = fixed(conf.address)
+		s.Locator = sidekick.Fixed(conf.address)
 	} else {
 		locator, err := docker.New(conf.docker)
 		if err != nil {
@@ -135,11 +134,6 @@ func onSignals(parent context.Context, log *slog.Logger) (ctx context.Context, h
 		stop()
 	}
 }
-
-// fixed is the address that --ip and --host-port say, without Docker.
-type fixed netip.AddrPort
-
-func (f fixed) Locate(context.Context) (netip.AddrPort, error) { return netip.AddrPort(f), nil }
 
 func newLogger(w io.Writer, conf *config) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: conf.logLevel}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/sidekick"
 )
 
 // secured gives etcd the user that README.md shows, with the README's own commands,
@@ -130,13 +132,13 @@ func TestPasswordChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantDisturbed(t, r, "deleted")
-		if err := r.Register(t.Context(), key, "running"); err == nil || !strings.HasSuffix(err.Error(), "with the password in --etcd-password-file") {
+		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil || !strings.HasSuffix(err.Error(), "with the password in --etcd-password-file") {
 			t.Errorf("Register with the old password = %v", err)
 		}
 		if err := os.WriteFile(file, nil, 0o600); err != nil { // about to be written
 			t.Fatal(err)
 		}
-		if err := r.Register(t.Context(), key, "running"); err == nil {
+		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
 			t.Error("registered with the old password")
 		}
 		if err := os.WriteFile(file, []byte("another\n"), 0o600); err != nil {

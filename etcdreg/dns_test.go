@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"dockreg/sidekick"
 )
 
 // zone is what the tests' DNS server knows. Every name of the tests ends in .test.
@@ -124,7 +126,7 @@ func TestP6DNSNameMoves(t *testing.T) {
 		before.kill()
 		wantDisturbed(t, r, "connection to etcd broke")
 		for range 3 {
-			if err := r.Register(t.Context(), key, "running"); err == nil {
+			if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
 				t.Fatal("registered with no etcd")
 			}
 		}
@@ -160,7 +162,7 @@ func TestP6SRVRecordsChange(t *testing.T) {
 		inZone(func() { zone.failing[service] = true })
 		members[0].kill()
 		wantDisturbed(t, r, "connection to etcd broke")
-		if err := r.Register(t.Context(), key, "running"); err == nil || !strings.Contains(err.Error(), name(members[0])) {
+		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil || !strings.Contains(err.Error(), name(members[0])) {
 			t.Errorf("Register = %v, want the member's name, though the DNS fails", err)
 		}
 		inZone(func() {
@@ -248,7 +250,7 @@ func TestSRVRecordsWithTLS(t *testing.T) {
 		}
 		r := New(tt.config)
 		if tt.err != "" {
-			if err := r.Register(t.Context(), key, "running"); err == nil || !strings.Contains(err.Error(), tt.err) {
+			if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("%s: Register = %v, want %q", name, err, tt.err)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/sidekick"
 )
 
 const key = "/service/10.1.0.101:32768"
@@ -24,7 +26,7 @@ func newRegistry(t *testing.T, ttl time.Duration, servers ...*server) *Registry 
 
 func register(t *testing.T, r *Registry) {
 	t.Helper()
-	if err := r.Register(t.Context(), key, "running"); err != nil {
+	if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err != nil {
 		t.Fatalf("register: %v", err)
 	}
 }
@@ -54,7 +56,7 @@ func wantKey(t *testing.T, c *clientv3.Client, r *Registry) {
 // again, and not to take it.
 func wantLost(t *testing.T, r *Registry, words string) {
 	t.Helper()
-	err := r.Register(t.Context(), key, "running")
+	err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
 	var state *StateError
 	if !errors.As(err, &state) || !state.Lost() || !strings.Contains(err.Error(), words) {
 		t.Fatalf("Register = %v, want that it is lost, with words %q", err, words)
@@ -210,7 +212,7 @@ func TestP3NewerInstanceKeepsTheKey(t *testing.T) {
 		register(t, newer)
 		wantDisturbed(t, older, "overwritten")
 		for range 3 {
-			if err := older.Register(t.Context(), key, "running"); !standsBy(err) {
+			if err := older.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); !standsBy(err) {
 				t.Fatalf("older Register = %v, want that it stands by", err)
 			}
 		}
@@ -218,11 +220,11 @@ func TestP3NewerInstanceKeepsTheKey(t *testing.T) {
 		if err := older.Deregister(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := older.Register(t.Context(), key, "running"); !standsBy(err) {
+		if err := older.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); !standsBy(err) {
 			t.Fatalf("older Register after its Deregister = %v, want that it stands by", err)
 		}
 		wantKey(t, c, newer)
-		if err := newer.Register(t.Context(), key, "running"); err != nil {
+		if err := newer.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err != nil {
 			t.Errorf("newer Register = %v", err)
 		}
 
@@ -263,7 +265,7 @@ func TestP10Authentication(t *testing.T) {
 			t.Error(err)
 		}
 		for _, wrong := range []*Registry{with("root", "hunter2"), with("", "")} {
-			err := wrong.Register(ctx, key, "running")
+			err := wrong.Register(ctx, sidekick.Record{Key: key, Value: "running"})
 			if err == nil || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("Register = %v, want an error without the password", err)
 			}

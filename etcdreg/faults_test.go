@@ -7,6 +7,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/sidekick"
 )
 
 // registerSoon calls Register as the sidekick does after an error, until it
@@ -15,7 +17,7 @@ func registerSoon(t *testing.T, r *Registry, within time.Duration) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
-		if err = r.Register(t.Context(), key, "running"); err == nil {
+		if err = r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
 			return
 		}
 		select {
@@ -63,7 +65,7 @@ func TestP4RepairsWhatSomeoneDid(t *testing.T) {
 			if name == "lease revoked" {
 				wantLost(t, r, "lease")
 			}
-			if err := r.Register(t.Context(), key, "running"); err != nil {
+			if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err != nil {
 				t.Errorf("%s: register: %v", name, err)
 			}
 			wantKey(t, c, r)
@@ -125,7 +127,7 @@ func TestP6EtcdComesBack(t *testing.T) {
 				register(t, r)
 				s.kill()
 				wantDisturbed(t, r, "connection to etcd broke")
-				err := r.Register(t.Context(), key, "running")
+				err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
 				if err == nil || !strings.Contains(err.Error(), s.url+" can't be reached") {
 					t.Errorf("Register with no etcd = %v, want that it can't be reached", err)
 				}
@@ -183,7 +185,7 @@ func TestCallsAgainstAHungEtcdEnd(t *testing.T) {
 		defer s.resume()
 		r := newRegistry(t, 20*time.Second, s)
 		start := time.Now()
-		if err := r.Register(t.Context(), key, "running"); err == nil {
+		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
 			t.Error("registered with a hung etcd")
 		}
 		if _, _, err := r.Look(t.Context(), key); err == nil {

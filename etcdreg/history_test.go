@@ -11,6 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+
+	"dockreg/sidekick"
 )
 
 // P6: an etcd that is restored from an older snapshot has the key again, on a lease
@@ -76,7 +78,7 @@ func TestP3StandsByAfterDataLoss(t *testing.T) {
 				register(t, older)
 				register(t, newer)
 				wantDisturbed(t, older, "overwritten")
-				if err := older.Register(t.Context(), key, "running"); !standsBy(err) {
+				if err := older.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); !standsBy(err) {
 					t.Fatalf("older Register = %v, want that it stands by", err)
 				}
 				s.kill()
@@ -91,7 +93,7 @@ func TestP3StandsByAfterDataLoss(t *testing.T) {
 				// It takes some tries to notice that its connection is the old one.
 				var err error
 				for deadline := time.Now().Add(10 * time.Second); !standsBy(err) && time.Now().Before(deadline); {
-					err = older.Register(t.Context(), key, "running")
+					err = older.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
 				}
 				if !standsBy(err) {
 					t.Errorf("older Register = %v, want that it stands by", err)
@@ -118,7 +120,7 @@ func TestP3NewerInstanceAfterDataLoss(t *testing.T) {
 		registerSoon(t, older, 10*time.Second)
 		register(t, newer)
 		wantDisturbed(t, older, "overwritten")
-		if err := older.Register(t.Context(), key, "running"); !standsBy(err) {
+		if err := older.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); !standsBy(err) {
 			t.Errorf("older Register = %v, want that it stands by", err)
 		}
 		wantKey(t, s.client(), newer)

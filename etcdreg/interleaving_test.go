@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"dockreg/sidekick"
 )
 
 // P3: whatever the order in which the requests of two or three instances reach
@@ -268,7 +270,7 @@ func (w *workers) interleave(t *testing.T, seed uint64) (trace string, taken int
 // register looks at the key each time, as if the watch had broken.
 func (a *actor) register(key string) {
 	a.unwatch()
-	a.start(func(ctx context.Context) error { return a.Register(ctx, key, "running") })
+	a.start(func(ctx context.Context) error { return a.Register(ctx, sidekick.Record{Key: key, Value: "running"}) })
 }
 
 // heal ends what is under way, lets the dead ones' leases expire, and lets those

@@ -13,6 +13,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/sidekick"
 )
 
 // StateError is what Register says about the key, rather than about etcd.
@@ -53,8 +55,8 @@ func errTaken(kv *mvccpb.KeyValue) error {
 // Every request of it ends within 1.5 s, or longer with an etcd that has been slow
 // to answer. After an error, calling it again is the caller's. With another key
 // than before it first takes the earlier one away.
-func (r *Registry) Register(ctx context.Context, key, value string) error {
-	return r.outcome(ctx, r.register(ctx, key, value))
+func (r *Registry) Register(ctx context.Context, record sidekick.Record) error {
+	return r.outcome(ctx, r.register(ctx, record.Key, record.Value))
 }
 
 func (r *Registry) register(ctx context.Context, key, value string) error {

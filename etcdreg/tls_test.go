@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dockreg/sidekick"
 )
 
 // soon and ago are when certificates end.
@@ -38,7 +40,7 @@ func with(t *testing.T, url string, c Config) *Registry {
 func wantReason(t *testing.T, r *Registry, want string) {
 	t.Helper()
 	for range 2 {
-		err := r.Register(t.Context(), key, "running")
+		err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
 		if err == nil || err.Error() != "etcd at "+r.Endpoints[0]+want {
 			t.Errorf("Register = %v\nwant etcd at %s%s", err, r.Endpoints[0], want)
 		}

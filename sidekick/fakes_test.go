@@ -208,9 +208,9 @@ func (w *world) Await(ctx context.Context) {
 	}
 }
 
-func (w *world) Register(ctx context.Context, key, value string) error {
-	if key != now(w, &w.key) || value != "running" {
-		w.t.Errorf("register %q = %q", key, value)
+func (w *world) Register(ctx context.Context, r Record) error {
+	if r.Key != now(w, &w.key) || r.Value != "running" {
+		w.t.Errorf("register %q = %q", r.Key, r.Value)
 	}
 	return w.call(ctx, "register", now(w, &w.register))
 }

@@ -157,7 +157,7 @@ func (k *keeper) reconcile(ctx context.Context) <-chan time.Time {
 	switch c.kind {
 	case register:
 		k.exists = true
-		go func() { k.result <- k.Registry.Register(callCtx, k.key, k.Value) }()
+		go func() { k.result <- k.Registry.Register(callCtx, Record{k.key, k.Value}) }()
 	case deregister:
 		k.held, k.renewed = false, time.Time{} // even if it fails, or is interrupted
 		go func() { k.result <- k.Registry.Deregister(callCtx) }()

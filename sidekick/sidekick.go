@@ -18,58 +18,6 @@ import (
 // regardless. Docker grants 10 s between TERM and KILL for everything together.
 const stopBudget = 2 * time.Second
 
-// Locator finds the address that consumers dial.
-type Locator interface {
-	// Locate asks once; its calls have their own deadlines. The sidekick asks
-	// again after an error, with back-off, until its context ends. An error that
-	// waiting can't mend has a method Permanent() bool that returns true: the
-	// sidekick gives up with it.
-	Locate(ctx context.Context) (netip.AddrPort, error)
-}
-
-// Prober asks the app one question.
-type Prober interface {
-	// Probe returns nil if the app passed before ctx ended, else the reason why
-	// not. The sidekick sets the deadline; Probe never retries past it. Reasons
-	// are constant for a constant cause, so that they can be logged once. If the
-	// app saw nothing of the probe, because nobody listens on its port, the error
-	// has a method Unasked() bool that returns true: it may be asked again soon.
-	Probe(ctx context.Context) error
-}
-
-// Watcher watches the app's process, without a word to the app.
-type Watcher interface {
-	// Await returns at a sign that the app may have died, or when ctx ends. A sign
-	// decides nothing, it costs a probe: Await keeps them from coming too often.
-	// The sidekick calls it after each probe, while the app is up.
-	Await(ctx context.Context)
-}
-
-// Registry holds one key.
-type Registry interface {
-	// Register makes sure that key exists with value and that its lease has its
-	// full TTL ahead. It is idempotent: the first call creates, later ones renew
-	// or repair. It tries once, within its own deadline; the sidekick calls again
-	// after an error, and only while the app has recently passed its probe.
-	//
-	// An error whose method Lost() bool returns true says that what was registered
-	// is gone. The sidekick looks up the address and probes the app before it calls
-	// again. One whose method StandsBy() bool does says that another instance has
-	// the key: the sidekick calls again, soon, until it is free.
-	Register(ctx context.Context, key, value string) error
-	// Deregister takes the key away, if it is this registry's own. It tries
-	// once, within its own deadline; the sidekick calls again after an error. A
-	// key that was never registered is no error.
-	Deregister(ctx context.Context) error
-	// Disturbed delivers the reason whenever the key may no longer be as
-	// registered; the sidekick then calls Register at once.
-	//
-	// Its reasons and all errors of a Registry may have a method Pause()
-	// time.Duration: the next call is to come at some instant within that time, so
-	// that a fleet doesn't come back all at once.
-	Disturbed() <-chan error
-}
-
 // Config is one registration's settings.
 type Config struct {
 	Parent string // parent of the key, without leading or trailing slash

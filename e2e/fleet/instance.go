@@ -70,9 +70,9 @@ func (in *instance) Probe(context.Context) error { return nil }
 func (in *instance) Await(ctx context.Context) { <-ctx.Done() }
 
 // Register is sidekick.Registry's.
-func (in *instance) Register(ctx context.Context, key, value string) error {
+func (in *instance) Register(ctx context.Context, r sidekick.Record) error {
 	began := time.Now()
-	err := in.Registry.Register(ctx, key, value)
+	err := in.Registry.Register(ctx, r)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.calls = append(in.calls, call{began, time.Now(), err})

@@ -59,7 +59,7 @@ func startInstance(j *judge, a *address, record string, endpoints []string, log 
 			Parent: parent, Value: record,
 			Interval: interval, Timeout: timeout, Rise: 1, Fall: 1, TTL: ttl,
 		},
-		Locator:  fixed(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(a.app.port))),
+		Locator:  sidekick.Fixed(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(a.app.port))),
 		Prober:   &witness{check, j, a, i},
 		Watcher:  &port.Watcher{Port: a.app.port, Log: log},
 		Registry: &mortal{registry, j, i},
@@ -91,12 +91,6 @@ func (i *instance) stop(j *judge, a *address, kill bool) error {
 	}
 }
 
-// fixed is an address that is known.
-type fixed netip.AddrPort
-
-// Locate is sidekick.Locator's.
-func (f fixed) Locate(context.Context) (netip.AddrPort, error) { return netip.AddrPort(f), nil }
-
 // witness tells the judge of each probe.
 type witness struct {
 	probe *probe.Probe
@@ -124,11 +118,11 @@ type mortal struct {
 var errDead = errors.New("this process is dead")
 
 // Register is sidekick.Registry's.
-func (m *mortal) Register(ctx context.Context, key, value string) error {
+func (m *mortal) Register(ctx context.Context, r sidekick.Record) error {
 	if m.i.dead.Load() {
 		return errDead
 	}
-	err := m.Registry.Register(ctx, key, value)
+	err := m.Registry.Register(ctx, r)
 	var state *etcdreg.StateError
 	if err == nil || errors.As(err, &state) {
 		m.j.looked(m.i)

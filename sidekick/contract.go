@@ -1,0 +1,97 @@
+package sidekick
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// What a sidekick needs of Docker, of the app and of etcd, and what each promises it.
+// Adapters import this package for the errors in this file, and for nothing else.
+
+// Record is a key in etcd, and what is stored under it.
+type Record struct{ Key, Value string }
+
+// Locator finds the address that consumers dial.
+type Locator interface {
+	// Locate asks once; its calls have their own deadlines. The sidekick asks again
+	// after an error, with growing pauses, until its context ends; after a
+	// *PermanentError it gives up.
+	Locate(ctx context.Context) (netip.AddrPort, error)
+}
+
+// PermanentError is an error that waiting can't fix: the settings have to change, or
+// how the container was started.
+type PermanentError struct{ Err error }
+
+func (e *PermanentError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+// Fixed is the Locator of an address that is known.
+type Fixed netip.AddrPort
+
+// Locate returns the address, and never an error.
+func (f Fixed) Locate(context.Context) (netip.AddrPort, error) { return netip.AddrPort(f), nil }
+
+// Prober asks the app one question.
+type Prober interface {
+	// Probe returns nil if the app passed before ctx ended, else the reason why not.
+	// The sidekick sets the deadline; Probe never retries past it. The same cause has
+	// the same words each time, so that it is logged once. ErrNotListening is in the
+	// error's tree if the app saw nothing of the probe: it may be asked again soon.
+	Probe(ctx context.Context) error
+}
+
+// ErrNotListening says that nobody listens on the app's port.
+var ErrNotListening = errors.New("nothing listens on the port")
+
+// Watcher watches the app's process, without a word to the app.
+type Watcher interface {
+	// Await returns at a sign that the app may have died, or when ctx ends. A sign
+	// decides nothing, it costs a probe: Await keeps them from coming too often.
+	// The sidekick calls it after each probe, while the app is up.
+	Await(ctx context.Context)
+}
+
+// Registry holds one record.
+type Registry interface {
+	// Register makes sure that the record is there, and that its lease has its full
+	// TTL ahead. It is idempotent: the first call creates, later ones renew or repair.
+	// It tries once, within its own deadline; the sidekick calls again after an error,
+	// and only while the app has recently passed its probe.
+	//
+	// ErrLost and ErrTaken in an error's tree are about the key, and a *SpreadError
+	// asks for time before the next call.
+	Register(ctx context.Context, r Record) error
+	// Deregister takes the record away, if it is this registry's own. It tries once,
+	// within its own deadline; the sidekick calls again after an error. A record that
+	// was never registered is no error.
+	Deregister(ctx context.Context) error
+	// Disturbed delivers the reason whenever the record may no longer be as
+	// registered; the sidekick then calls Register at once, or as a *SpreadError asks.
+	Disturbed() <-chan error
+}
+
+var (
+	// ErrLost says that what was registered is gone. The sidekick looks up the address
+	// and probes the app before it calls Register again.
+	ErrLost = errors.New("what was registered is gone")
+	// ErrTaken says that another instance has the key. The sidekick calls Register
+	// again, soon, until it is free.
+	ErrTaken = errors.New("another instance has the key")
+)
+
+// SpreadError asks for the next call to come at some instant within a time, so that
+// the instances of a fleet don't all come back at once.
+type SpreadError struct {
+	Err    error
+	Within time.Duration
+}
+
+func (e *SpreadError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SpreadError) Unwrap() error { return e.Err }
