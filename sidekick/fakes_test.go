@@ -64,12 +64,8 @@ var errRefused = errors.New("refused")
 
 func refuse(context.Context) error { return errRefused }
 
-// absentError is of a probe that the app saw nothing of.
-type absentError struct{ error }
-
-func (absentError) Unasked() bool { return true }
-
-func absent(context.Context) error { return absentError{errors.New("nobody listens")} }
+// absent is a probe that the app saw nothing of.
+func absent(context.Context) error { return fmt.Errorf("refused: %w", ErrNotListening) }
 
 func newWorld(t *testing.T, c Config) *world {
 	w := &world{

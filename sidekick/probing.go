@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -14,20 +15,21 @@ type verdict struct {
 	at time.Time // when the probe behind it started: what a renewal proves
 }
 
-// probe probes until ctx ends. It sends a verdict after every pass while the app
-// is up, and after the failure that takes it down: those are what a registration
+// probe probes until ctx ends. It sends a verdict after every pass while the app is
+// up, and after the failure that takes it down: those are what a registration
 // depends on.
 //
 // While the app is up, or passing its way up, probes start an interval apart, or
-// earlier at a sign that the app has died, or when nudged. After a failure of an app that is down,
-// the next one comes soon; a change of result resets that.
-func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, nudge <-chan struct{}) {
+// earlier at a sign that the app has died, or at a nudge. After a failure of an app
+// that is down, the next one comes soon; a change of result resets that.
+func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *pause) {
 	var (
 		up     bool
 		passes int
 		fails  int
-		once   = newThrottle(s.Log)
-		pace   = newPace(s.Interval)
+		causes = newThrottle(s.Log)
+		asks   = backoff{pauses: askPauses}
+		looks  = backoff{pauses: lookPauses}
 		began  = time.Now() // since when the app has been in its present state
 	)
 	for ctx.Err() == nil {
@@ -40,7 +42,6 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, nudge <-c
 		tell := false
 		if err == nil {
 			passes, fails = passes+1, 0
-			pace.reset()
 			if !up && passes >= s.Rise {
 				s.Log.Info("the app passes its probe", "took", time.Since(start), "down_for", time.Since(began))
 				up, began = true, time.Now()
@@ -53,13 +54,21 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, nudge <-c
 				s.Log.Warn("the app fails its probe", "err", err, "took", time.Since(start), "up_for", time.Since(began))
 				up, began, tell = false, time.Now(), true
 			case up:
-				once.log(slog.LevelWarn, "a probe failed", err, "failures", fails, "fall", s.Fall)
+				causes.log(slog.LevelWarn, "a probe failed", err, "failures", fails, "fall", s.Fall)
 			default:
-				once.log(slog.LevelInfo, "waiting for the app to pass its probe", err)
+				causes.log(slog.LevelInfo, "waiting for the app to pass its probe", err)
 			}
-			if !up {
-				next = time.Now().Add(pace.after(err))
-			}
+		}
+		switch {
+		case up || err == nil:
+			asks.reset()
+			looks.reset()
+		case errors.Is(err, ErrNotListening):
+			asks.reset()
+			next = time.Now().Add(min(looks.next(), s.Interval))
+		default:
+			looks.reset()
+			next = time.Now().Add(min(asks.next(), s.Interval))
 		}
 		if tell {
 			select {
@@ -68,30 +77,53 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, nudge <-c
 			case verdicts <- verdict{up: up, at: start}:
 			}
 		}
-		s.pause(ctx, next, up, nudge)
+		s.wait(ctx, next, up, p)
 	}
 }
 
-// pause waits until then, or, if the app is up, until a sign that it has died; or
-// until it is nudged.
-func (s *Sidekick) pause(ctx context.Context, until time.Time, up bool, nudge <-chan struct{}) {
+// wait waits until then, or, if the app is up, until a sign that it has died; or
+// until a nudge.
+func (s *Sidekick) wait(ctx context.Context, until time.Time, up bool, p *pause) {
 	ctx, cancel := context.WithDeadline(ctx, until)
-	heard := make(chan struct{})
-	defer func() { <-heard }()
 	defer cancel()
-	go func() {
-		defer close(heard)
-		select {
-		case <-nudge:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	p.begin(cancel)
+	defer p.end()
 	if up {
 		s.Watcher.Await(ctx)
 		return
 	}
 	<-ctx.Done()
+}
+
+// pause is the time between two probes. It is safe for concurrent use.
+type pause struct {
+	mu     sync.Mutex
+	cancel context.CancelFunc // nil: a probe is under way
+	nudged bool
+}
+
+// nudge ends the pause, or the next one if a probe is under way.
+func (p *pause) nudge() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nudged = true
+	if p.cancel != nil {
+		p.cancel()
+	}
+}
+
+func (p *pause) begin(cancel context.CancelFunc) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cancel = cancel; p.nudged {
+		cancel()
+	}
+}
+
+func (p *pause) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cancel, p.nudged = nil, false
 }
 
 // ProbeOnce probes the app once, within the timeout. It returns why it failed.

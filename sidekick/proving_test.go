@@ -3,6 +3,7 @@ package sidekick
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,19 +12,13 @@ import (
 	"time"
 )
 
-// stateError is what a registry says about the key.
-type stateError struct {
-	error
-	lost, standsBy bool
-}
+// Of a registry, about the key, and about a fleet.
+var (
+	errLost  = fmt.Errorf("the lease is gone: %w", ErrLost)
+	errTaken = fmt.Errorf("a newer instance has the key: %w", ErrTaken)
+)
 
-func (e stateError) Lost() bool     { return e.lost }
-func (e stateError) StandsBy() bool { return e.standsBy }
-
-// fleetError is of a registry with many instances.
-type fleetError struct{ error }
-
-func (fleetError) Pause() time.Duration { return 5 * time.Second }
+func fleetError(text string) error { return &SpreadError{errors.New(text), 5 * time.Second} }
 
 // loseOnce makes the next Register say that the key is lost.
 func (w *world) loseOnce() {
@@ -31,7 +26,7 @@ func (w *world) loseOnce() {
 		w.register = func(context.Context) error {
 			w.from(func() { w.register = ok })
 			time.Sleep(time.Millisecond) // or the probe before would be in the same instant
-			return stateError{errors.New("the lease is gone"), true, false}
+			return errLost
 		}
 	})
 }
@@ -105,7 +100,7 @@ func TestP3LostKeyNeedsTheAddress(t *testing.T) {
 		},
 		"none": {
 			func(context.Context) (netip.AddrPort, error) {
-				return netip.AddrPort{}, permanentError{errors.New("not published")}
+				return netip.AddrPort{}, &PermanentError{errors.New("not published")}
 			},
 			"", "", "not this container's any more",
 		},
@@ -156,7 +151,7 @@ func TestP3StandsBy(t *testing.T) {
 		w.until(time.Second)
 		w.from(func() {
 			w.register = func(context.Context) error {
-				return stateError{errors.New("a newer instance has the key"), false, true}
+				return errTaken
 			}
 		})
 		w.disturbed <- errors.New("the key was overwritten")
@@ -204,7 +199,7 @@ func TestStopWhileStandingBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, defaults)
 		w.register = func(context.Context) error {
-			return stateError{errors.New("a newer instance has the key"), false, true}
+			return errTaken
 		}
 		w.begin()
 		w.until(time.Second)
@@ -226,9 +221,9 @@ func TestP6FleetSpreads(t *testing.T) {
 			w.until(time.Second)
 			from := w.count()
 			broke := time.Second
-			w.disturbed <- fleetError{errors.New("the connection broke")}
+			w.disturbed <- fleetError("the connection broke")
 			w.from(func() {
-				w.register = func(context.Context) error { return fleetError{errors.New("can't be reached")} }
+				w.register = func(context.Context) error { return fleetError("can't be reached") }
 			})
 			w.until(20 * time.Second)
 			last := broke

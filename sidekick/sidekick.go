@@ -2,8 +2,9 @@
 // the app, keep its key in the registry while the app passes, take the key away
 // when it fails or when the sidekick is asked to stop.
 //
-// It imports no adapter. What it needs of Docker, of the app and of etcd are the
-// four interfaces in this file.
+// It imports no adapter. What it needs of Docker, of the app and of etcd stands in
+// contract.go; when to probe in probing.go, what follows from it in keeper.go, what is
+// logged of it in journal.go.
 package sidekick
 
 import (
@@ -14,20 +15,16 @@ import (
 	"time"
 )
 
-// stopBudget is how long a stop waits for the registry before the drain starts
-// regardless. Docker grants 10 s between TERM and KILL for everything together.
-const stopBudget = 2 * time.Second
-
 // Config is one registration's settings.
 type Config struct {
 	Parent string // parent of the key, without leading or trailing slash
-	Value  string // the record
+	Value  string // what is stored under the key
 
 	Interval time.Duration // from the start of one probe to the start of the next
 	Timeout  time.Duration // the whole of one probe; at most Interval
 	Rise     int           // passes in a row to register, at least 1
 	Fall     int           // failures in a row to deregister, at least 1
-	TTL      time.Duration // the lease's; more than Interval + Timeout
+	TTL      time.Duration // the lease's; more than Fall x Interval + Timeout
 	Drain    time.Duration // from deregistering to the end of Run, on a stop
 }
 
@@ -45,7 +42,7 @@ type Sidekick struct {
 // deregister, drain, return nil. A receive from hurry ends the drain early. With
 // the registry out of reach Run returns within 2 s after the drain.
 //
-// It returns an error only if the Locator returned a permanent one. A fault of
+// It returns an error only if the Locator returned a *PermanentError. A fault of
 // Docker, of the app or of the registry is waited out.
 func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
 	addr, err := s.Locate(ctx)
@@ -55,45 +52,38 @@ func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
 	if err != nil {
 		return err
 	}
-	nudge := make(chan struct{}, 1)
-	k := newKeeper(s, addr, nudge)
-	s.Log.Info("found the address", "address", addr.String(), "key", k.key)
-
 	verdicts := make(chan verdict)
+	p := &pause{}
+	k := newKeeper(s, addr, p.nudge)
 	probing := make(chan struct{})
 	go func() {
 		defer close(probing)
-		s.probe(ctx, verdicts, nudge)
+		s.probe(ctx, verdicts, p)
 	}()
-
 	k.keep(ctx, verdicts)
 	k.stop(hurry) // first of all: even a probe that is late to end doesn't hold it up
 	<-probing
 	return nil
 }
 
-// Locate asks the Locator until it answers, with back-off. It returns the
-// Locator's error if that is permanent, or its last one once ctx has ended.
+// Locate asks the Locator until it answers, with growing pauses. It returns the
+// Locator's error if that is a *PermanentError, or its last one once ctx has ended.
 func (s *Sidekick) Locate(ctx context.Context) (netip.AddrPort, error) {
-	once := newThrottle(s.Log)
-	pause := backoff{first: 100 * time.Millisecond, most: 5 * time.Second}
+	causes := newThrottle(s.Log)
+	again := backoff{pauses: locatePauses}
 	for {
 		addr, err := s.Locator.Locate(ctx)
-		if err == nil || permanent(err) || ctx.Err() != nil {
+		permanent := (*PermanentError)(nil)
+		if err == nil || errors.As(err, &permanent) || ctx.Err() != nil {
 			return addr, err
 		}
-		once.log(slog.LevelWarn, "can't find the address yet; trying again", err)
+		causes.log(slog.LevelWarn, "can't find the address yet; trying again", err)
 		select {
 		case <-ctx.Done():
 			return netip.AddrPort{}, err
-		case <-time.After(pause.next()):
+		case <-time.After(again.next()):
 		}
 	}
-}
-
-func permanent(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
 }
 
 // Key joins parent and address to the key that consumers read, such as

@@ -2,20 +2,23 @@ package sidekick
 
 import (
 	"context"
-	"log/slog"
 	"time"
 )
 
-// stop deregisters, if there may be a key, and drains. Receiving from hurry ends
+// stopBudget is how long a stop waits for the registry before the drain starts
+// regardless. Docker grants 10 s between TERM and KILL for everything together.
+const stopBudget = 2 * time.Second
+
+// stop deregisters, if there may be a record, and drains. Receiving from hurry ends
 // the drain. Where the registry doesn't answer, the drain starts after stopBudget
 // all the same, with deregistering tried on until it ends.
 func (k *keeper) stop(hurry <-chan struct{}) {
 	if !k.exists {
 		return
 	}
-	k.since = time.Now()
+	k.journal.wanted()
 	// The context that Run was given has ended; this is what bounds the clean-up.
-	ctx, cancel := context.WithTimeout(context.Background(), stopBudget+k.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), stopBudget+k.settings.Drain)
 	defer cancel()
 	gone := make(chan struct{})
 	ended := make(chan struct{})
@@ -25,17 +28,18 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 			close(gone)
 		}
 	}()
+	log := k.journal.logger
 	select {
 	case <-gone:
 	case <-time.After(stopBudget):
-		k.Log.Error("no answer to the deregistering in time; the key lapses with its lease, if it is not gone yet", "key", k.key, "ttl", k.TTL)
+		log.Error("no answer to the deregistering in time; the key lapses with its lease, if it is not gone yet", "key", k.record.Key, "ttl", k.settings.TTL)
 	}
-	if k.Drain > 0 {
-		k.Log.Info("draining", "drain", k.Drain)
+	if k.settings.Drain > 0 {
+		log.Info("draining", "drain", k.settings.Drain)
 		select {
-		case <-time.After(k.Drain):
+		case <-time.After(k.settings.Drain):
 		case <-hurry:
-			k.Log.Info("asked to stop again; ending the drain")
+			log.Info("asked to stop again; ending the drain")
 		}
 	}
 	cancel()
@@ -44,19 +48,20 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 
 // deregister tries until it succeeds, and says so, or ctx ends.
 func (k *keeper) deregister(ctx context.Context) bool {
+	again := backoff{pauses: stopPauses}
 	for {
-		err := k.Registry.Deregister(ctx)
+		err := k.registry.Deregister(ctx)
 		if err == nil {
 			k.deregistered()
 			return true
 		}
 		if ctx.Err() == nil {
-			k.once.log(slog.LevelWarn, "can't deregister; trying again", err, "key", k.key)
+			k.journal.failed(deregister, err, false)
 		}
 		select {
 		case <-ctx.Done():
 			return false
-		case <-time.After(spread(100 * time.Millisecond)):
+		case <-time.After(again.next()):
 		}
 	}
 }

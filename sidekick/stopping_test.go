@@ -122,10 +122,6 @@ func TestStopDuringAProbe(t *testing.T) {
 	})
 }
 
-type permanentError struct{ error }
-
-func (permanentError) Permanent() bool { return true }
-
 func TestLocateIsTriedAgainUnlessPermanent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, defaults)
@@ -135,7 +131,7 @@ func TestLocateIsTriedAgainUnlessPermanent(t *testing.T) {
 			if len(asked) < 9 {
 				return netip.AddrPort{}, errors.New("docker is not there yet")
 			}
-			return netip.AddrPort{}, permanentError{errors.New("not published")}
+			return netip.AddrPort{}, &PermanentError{errors.New("not published")}
 		}
 		w.begin()
 		<-w.ended

@@ -1,0 +1,137 @@
+package sidekick
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// journal is what the log says of a key, and when: that it is there or gone, once,
+// and why it is not as it should be, each cause at most once a minute. Nothing in here
+// decides anything.
+type journal struct {
+	throttle
+	key string
+
+	since      time.Time // when what is wanted now was first wanted, or was lost
+	registered bool      // the log says "registered" last, not "deregistered"
+	damaged    bool      // the log says of something that is to be repaired
+	holder     string    // who has the key, as the log says; "": no other instance
+}
+
+// found is at the start, and after the address has changed.
+func (j *journal) found(msg string, addr netip.AddrPort, key string) {
+	j.key = key
+	j.logger.Info(msg, "address", addr.String(), "key", key)
+}
+
+// wanted is when something else is wanted than before.
+func (j *journal) wanted() { j.since = time.Now() }
+
+// holds is when the key has come, or has come back.
+func (j *journal) holds() {
+	switch took := time.Since(j.since); {
+	case !j.registered:
+		j.logger.Info("registered", "key", j.key, "took", took)
+	case j.damaged:
+		j.logger.Info("registered again", "key", j.key, "took", took)
+	}
+	j.registered, j.damaged, j.holder = true, false, ""
+}
+
+// gone is when the key has been taken away.
+func (j *journal) gone() {
+	if j.registered {
+		j.logger.Info("deregistered", "key", j.key, "took", time.Since(j.since))
+	}
+	j.registered, j.holder = false, ""
+}
+
+// disturbed is when the key may not be as it was any more.
+func (j *journal) disturbed(reason error) {
+	j.wanted()
+	if j.warn("the registration was disturbed; repairing it", reason) {
+		j.damaged = true
+	}
+}
+
+// lost is when the key is gone, and was ours, or was waited for.
+func (j *journal) lost(err error, held bool) {
+	j.warn("the key has to be earned again; probing the app and looking up the address", err)
+	j.damaged = true // that it is back is news, even if this was said a moment ago
+	if held || j.holder != "" {
+		j.wanted()
+	}
+	j.holder = ""
+}
+
+// taken is when another instance has the key.
+func (j *journal) taken(err error) {
+	if j.holder != err.Error() {
+		j.logger.Warn("another instance has the key; standing by until it is gone", "err", err, "key", j.key)
+	}
+	j.registered, j.holder = false, err.Error()
+}
+
+// failed is when the registry could not do as it was asked.
+func (j *journal) failed(kind callKind, err error, held bool) {
+	msg := "can't deregister; trying again"
+	switch {
+	case kind == register && held:
+		msg = "can't renew the registration; trying again"
+		j.wanted()
+	case kind == register:
+		msg = "can't register; trying again"
+	}
+	j.warn(msg, err)
+	j.damaged = true
+}
+
+// warn says whether it did.
+func (j *journal) warn(msg string, cause error) bool {
+	return j.log(slog.LevelWarn, msg, cause, "key", j.key)
+}
+
+// throttle logs the same cause at most once a minute.
+type throttle struct {
+	logger *slog.Logger
+	seen   map[string]occasion
+}
+
+// occasion is when a cause was logged, and how often it was left out since.
+type occasion struct {
+	at      time.Time
+	leftOut int
+}
+
+func newThrottle(log *slog.Logger) throttle {
+	return throttle{logger: log, seen: map[string]occasion{}}
+}
+
+// log says whether it did.
+func (t throttle) log(level slog.Level, msg string, cause error, attrs ...any) bool {
+	id := msg + ": " + cause.Error()
+	before, again := t.seen[id]
+	if again && time.Since(before.at) < time.Minute {
+		before.leftOut++
+		t.seen[id] = before
+		return false
+	}
+	if before.leftOut > 0 {
+		attrs = append(attrs, "left_out", before.leftOut)
+	}
+	t.forget()
+	t.seen[id] = occasion{at: time.Now()}
+	t.logger.Log(context.Background(), level, msg, append([]any{"err", cause}, attrs...)...)
+	return true
+}
+
+// forget drops what is over.
+func (t throttle) forget() {
+	for id, o := range t.seen {
+		if ago := time.Since(o.at); ago >= time.Hour || o.leftOut == 0 && ago >= time.Minute {
+			delete(t.seen, id)
+		}
+	}
+}

@@ -1,0 +1,271 @@
+package sidekick
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+const (
+	// renewals is how many renewals fit into one TTL at the most. Passes that follow
+	// each other faster than that renew nothing; at the default settings each renews.
+	renewals = 5
+	// relocateTimeout bounds one look at the address while the key waits for it.
+	relocateTimeout = time.Second
+)
+
+// keeper brings the registry to where the verdicts want it: registered while the
+// app is up, deregistered once it is down. It decides what is due, makes the call, and
+// takes in the result. One call is under way at a time, beside the loop, so that an
+// etcd that hangs never keeps the keeper from hearing that the app went down.
+type keeper struct {
+	settings Config
+	locator  Locator
+	registry Registry
+	journal  *journal
+	nudge    func() // asks for a probe
+
+	addr   netip.AddrPort
+	record Record // at addr
+
+	up    bool      // the latest verdict
+	proof time.Time // when the latest pass started
+
+	held    bool      // Register succeeded, and nothing has disturbed the record since
+	exists  bool      // there was a Register since the last Deregister: the record may exist
+	renewed time.Time // the proof behind the latest Register that succeeded
+	lost    time.Time // when the registry said that the key has to be earned again
+	located time.Time // when the address was last looked up
+
+	retry     backoff   // after an error
+	repair    backoff   // after a disturbance
+	notBefore time.Time // no call before this
+
+	call   *call // under way, or nil
+	result chan error
+}
+
+// call is one call to the registry, or to the Locator.
+type call struct {
+	kind      callKind
+	began     time.Time
+	proof     time.Time
+	disturbed bool           // while it was under way
+	addr      netip.AddrPort // what the Locator found, once the call has ended
+	cancel    context.CancelFunc
+}
+
+type callKind int
+
+const (
+	nothing callKind = iota
+	register
+	deregister
+	locate
+)
+
+func newKeeper(s *Sidekick, addr netip.AddrPort, nudge func()) *keeper {
+	k := &keeper{
+		settings: s.Config,
+		locator:  s.Locator,
+		registry: s.Registry,
+		journal:  &journal{throttle: newThrottle(s.Log)},
+		nudge:    nudge,
+		retry:    backoff{pauses: registerPauses},
+		repair:   backoff{pauses: repairPauses},
+		result:   make(chan error, 1),
+	}
+	k.moveTo(addr, "found the address")
+	return k
+}
+
+// moveTo makes addr the address, which is news.
+func (k *keeper) moveTo(addr netip.AddrPort, news string) {
+	k.addr, k.record = addr, Record{Key(k.settings.Parent, addr), k.settings.Value}
+	k.journal.found(news, addr, k.record.Key)
+}
+
+// keep follows the verdicts until ctx ends, and returns with no call under way.
+func (k *keeper) keep(ctx context.Context, verdicts <-chan verdict) {
+	for {
+		var wake <-chan time.Time
+		if kind := k.decide(); kind == nothing {
+		} else if wait := time.Until(k.notBefore); wait > 0 {
+			wake = time.After(wait)
+		} else {
+			k.start(ctx, kind)
+		}
+		select {
+		case <-ctx.Done():
+			if k.call != nil {
+				k.call.cancel()
+				<-k.result
+			}
+			return
+		case v := <-verdicts:
+			k.heed(v)
+		case reason := <-k.registry.Disturbed():
+			k.disturbed(reason)
+		case err := <-k.result:
+			k.finish(err)
+		case <-wake:
+		}
+	}
+}
+
+// decide returns the call that is due, unless one is under way.
+//
+// A pass that lies further back than interval + timeout proves nothing any more:
+// whatever keeps the probes from ending must not keep the key alive. Nor does one from
+// before the key was lost; and only one who still has the address takes it again.
+func (k *keeper) decide() callKind {
+	switch {
+	case k.call != nil, !k.up && !k.exists:
+		return nothing
+	case !k.up:
+		return deregister
+	case k.lost.After(k.located):
+		return locate
+	case k.proof.Before(k.lost), time.Since(k.proof) > k.settings.Interval+k.settings.Timeout:
+		return nothing
+	case !k.held || k.renewalDue():
+		return register
+	}
+	return nothing
+}
+
+// renewalDue says whether the latest pass is to renew the lease. Where failures are
+// tolerated each one does: the lease has to last through them.
+func (k *keeper) renewalDue() bool {
+	return k.proof.After(k.renewed) && (k.settings.Fall > 1 || k.proof.Sub(k.renewed) >= k.settings.TTL/renewals)
+}
+
+// start makes a call, beside the loop.
+func (k *keeper) start(ctx context.Context, kind callKind) {
+	c := &call{kind: kind, began: time.Now(), proof: k.proof}
+	ctx, c.cancel = context.WithCancel(ctx)
+	k.call = c
+	var do func() error
+	switch record := k.record; kind {
+	case register:
+		k.exists = true
+		do = func() error { return k.registry.Register(ctx, record) }
+	case deregister:
+		k.held, k.renewed = false, time.Time{} // even if it fails, or is interrupted
+		do = func() error { return k.registry.Deregister(ctx) }
+	case locate:
+		do = func() (err error) {
+			ctx, cancel := context.WithTimeout(ctx, relocateTimeout)
+			defer cancel()
+			c.addr, err = k.locator.Locate(ctx)
+			return err
+		}
+	}
+	go func() { k.result <- do() }()
+}
+
+// heed takes a verdict in. When it turns, a call under way has become pointless,
+// and an error of the registry no reason to wait.
+func (k *keeper) heed(v verdict) {
+	if v.up {
+		k.proof = v.at
+	}
+	if v.up == k.up {
+		return
+	}
+	k.up = v.up
+	k.journal.wanted()
+	k.hurry()
+	if k.call != nil {
+		k.call.cancel()
+	}
+}
+
+// hurry forgets the errors so far: the next call comes at once.
+func (k *keeper) hurry() {
+	k.retry.reset()
+	k.notBefore = time.Time{}
+}
+
+// disturbed repairs the record at once, unless repairs follow each other fast.
+func (k *keeper) disturbed(reason error) {
+	if k.call != nil {
+		k.call.disturbed = true
+	}
+	if !k.held {
+		return
+	}
+	k.held = false
+	k.journal.disturbed(reason)
+	k.notBefore = time.Now().Add(k.repair.after(reason))
+}
+
+// finish takes in the result of the call that was under way.
+func (k *keeper) finish(err error) {
+	c := k.call
+	c.cancel()
+	k.call = nil
+	switch {
+	case c.kind == locate:
+		k.relocated(c, err)
+	case err == nil && c.kind == register:
+		k.registered(c)
+	case err == nil:
+		k.deregistered()
+	case (c.kind == register) != k.up:
+		// The verdict turned meanwhile: nobody waits for this call any more.
+	case errors.Is(err, ErrLost):
+		k.lose(err)
+	case errors.Is(err, ErrTaken):
+		k.journal.taken(err)
+		k.held = false
+		k.notBefore = time.Now().Add(k.retry.next())
+	default:
+		k.journal.failed(c.kind, err, k.held)
+		k.held = false
+		k.notBefore = time.Now().Add(k.retry.after(err))
+	}
+}
+
+func (k *keeper) registered(c *call) {
+	if k.up && !k.held {
+		k.journal.holds()
+	}
+	k.renewed = c.proof
+	k.held = !c.disturbed
+	k.hurry()
+}
+
+func (k *keeper) deregistered() {
+	k.exists = false
+	k.journal.gone()
+}
+
+// lose makes the key something to be earned again, by a pass and a look at the
+// address that come after this: this instance may have been away for long.
+func (k *keeper) lose(err error) {
+	k.journal.lost(err, k.held)
+	k.held, k.lost = false, time.Now()
+	k.hurry()
+	k.nudge()
+}
+
+// relocated takes in a look at the address. One that got no answer leaves it as it
+// was: a Docker that is away moves no ports.
+func (k *keeper) relocated(c *call, err error) {
+	permanent := (*PermanentError)(nil)
+	switch {
+	case errors.Is(err, context.Canceled): // the verdict turned meanwhile
+		return
+	case errors.As(err, &permanent):
+		k.journal.warn("the address is not this container's any more; trying again", err)
+		k.notBefore = time.Now().Add(k.retry.next())
+		return
+	case err != nil:
+		k.journal.warn("can't look up the address; going on with the one it was", err)
+	case c.addr != k.addr:
+		k.moveTo(c.addr, "the address has changed")
+	}
+	k.located = c.began
+}
