@@ -8,7 +8,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"dockreg/etcdreg"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 )
 
@@ -17,21 +19,12 @@ const findTimeout = 10 * time.Second
 
 // dryRun does all that dockreg does up to registering the app, and shows it. Its
 // error is why the app would not be registered now.
-func dryRun(ctx context.Context, w io.Writer, shown []value, s *sidekick.Sidekick, registry *etcdreg.Registry) error {
+func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd.Client) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	defer func() { _ = out.Flush() }()
 	show := func(name, format string, args ...any) {
 		_, _ = fmt.Fprintf(out, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
-	show("setting", "value\tset by")
-	for _, v := range shown {
-		by := "default"
-		if v.given {
-			by = v.label
-		}
-		show("--"+v.name, "%s\t%s", v.text, by)
-	}
-	_ = out.Flush() // the next table has columns of its own
 	_, _ = fmt.Fprintln(w)
 
 	findCtx, cancel := context.WithTimeout(ctx, findTimeout)
@@ -53,12 +46,18 @@ func dryRun(ctx context.Context, w io.Writer, shown []value, s *sidekick.Sidekic
 		show("app", "fails its probe")
 	}
 
-	value, there, etcdErr := registry.Look(ctx, key)
+	var found *clientv3.GetResponse
+	etcdErr := client.Ask(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
+		if found, err = c.Get(ctx, key); err != nil {
+			err = fmt.Errorf("get key: %w", err)
+		}
+		return err
+	})
 	switch {
 	case etcdErr != nil:
 		show("etcd", "gives no answer to use")
-	case there:
-		show("etcd", "answers; the key is there, with the record %s", value)
+	case len(found.Kvs) > 0:
+		show("etcd", "answers; the key is there, with the record %s", found.Kvs[0].Value)
 	default:
 		show("etcd", "answers; the key is not there")
 	}

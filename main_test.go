@@ -1,72 +1,26 @@
 package main
 
 import (
-	"net/netip"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 )
 
-func TestDefaults(t *testing.T) {
-	c := mustConfig(t, nil, "--port", "8000", "--etcd", "10.1.0.101:2379")
-	s := c.sidekick
-	if s.Parent != "service" || s.Value != "running" || s.Interval != 5*time.Second || s.Timeout != 3*time.Second ||
-		s.Rise != 1 || s.Fall != 1 || s.TTL != 20*time.Second || s.Drain != 0 {
-		t.Errorf("sidekick %+v", s)
+// TestMain takes away what the one who runs the tests has set.
+func TestMain(m *testing.M) {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "DOCKREG_") || strings.HasPrefix(name, "DOCKER_") {
+			_ = os.Unsetenv(name)
+		}
 	}
-	if got := c.etcd.Endpoints; len(got) != 1 || got[0] != "http://10.1.0.101:2379" || c.etcd.TTL != 20*time.Second {
-		t.Errorf("etcd %+v", c.etcd)
-	}
-	d := c.docker
-	if d.Host != "unix:///var/run/docker.sock" || d.Port != 8000 || d.IP.IsValid() || d.Container != "" {
-		t.Errorf("docker %+v", d)
-	}
-	if c.address.IsValid() || c.check.String() != "http:/" || c.dryRun || c.logJSON {
-		t.Errorf("%+v", c)
-	}
-}
-
-func TestEverythingSet(t *testing.T) {
-	c := mustConfig(t, nil, "--port=8000", "-ip", "2001:DB8::0:1", "--host-port", "9000", "--key", "service/web", "--value", "a=b",
-		"--etcd", "https://a:1,https://b:2/", "--etcd", "https://[::1]:3", "--ttl", "1m", "--check", "exec:check --port 'two words'",
-		"--interval", "10s", "--timeout", "500ms", "--rise", "2", "--fall", "3", "--docker", "tcp://d:2375", "--container", "web-1",
-		"--drain", "2s", "--dry-run", "--log-level", "warn", "--log-format", "json")
-	if want := netip.MustParseAddrPort("[2001:db8::1]:9000"); c.address != want {
-		t.Errorf("address %s, want %s", c.address, want)
-	}
-	if got := strings.Join(c.etcd.Endpoints, " "); got != "https://a:1 https://b:2 https://[::1]:3" {
-		t.Errorf("endpoints %s", got)
-	}
-	s := c.sidekick
-	if s.Parent != "service/web" || s.Value != "a=b" || s.TTL != time.Minute || s.Interval != 10*time.Second ||
-		s.Timeout != 500*time.Millisecond || s.Rise != 2 || s.Fall != 3 || s.Drain != 2*time.Second {
-		t.Errorf("sidekick %+v", s)
-	}
-	if c.docker.Host != "tcp://d:2375" || c.docker.Container != "web-1" || !c.dryRun || !c.logJSON || c.logLevel.String() != "WARN" {
-		t.Errorf("%+v", c)
-	}
-}
-
-// The environment stands beside the flags: a flag beats it, and an empty variable
-// counts as not set.
-func TestEnvironment(t *testing.T) {
-	env := map[string]string{
-		"DOCKREG_PORT": "8000", "DOCKREG_ETCD": "http://joe:hunter2@a:1,http://joe:hunter2@b:2", "DOCKREG_KEY": "", "DOCKREG_VALUE": "env",
-		"DOCKREG_HOST_PORT": "9000", "DOCKREG_IP": "10.1.0.101", "DOCKER_HOST": "tcp://d:2375", "DOCKREG_DRY_RUN": "true",
-	}
-	c := mustConfig(t, env, "--value", "flag")
-	if c.address.String() != "10.1.0.101:9000" || c.sidekick.Value != "flag" || c.sidekick.Parent != "service" ||
-		c.docker.Host != "tcp://d:2375" || !c.dryRun {
-		t.Errorf("%+v", c)
-	}
-	if c.etcd.Username != "joe" || c.etcd.Password != "hunter2" || strings.Join(c.etcd.Endpoints, " ") != "http://a:1 http://b:2" {
-		t.Errorf("etcd %+v", c.etcd)
-	}
-	env["DOCKREG_DOCKER"] = "/run/host/docker.sock"
-	if c := mustConfig(t, env); c.docker.Host != "unix:///run/host/docker.sock" {
-		t.Errorf("docker %s, want DOCKREG_DOCKER before DOCKER_HOST", c.docker.Host)
-	}
+	prepare()
+	os.Exit(m.Run())
 }
 
 // P10: a dry run shows the settings in force, without what is secret.
@@ -89,16 +43,29 @@ func TestP10DryRunHidesSecrets(t *testing.T) {
 	}
 }
 
+// P10: a dry run shows where a password comes from, and not what it is.
+func TestP10DryRunHidesPasswords(t *testing.T) {
+	passwordFile := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(passwordFile, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const passwordEnv = "DOCKREG_ETCD_PASSWORD"
+	args := []string{"--dry-run", "--port", "1", "--ip", "127.0.0.1", "--host-port", "1", "--etcd", "127.0.0.1:1", "--etcd-user", "joe"}
+	byFile := runWith(append(args, "--etcd-password-file", passwordFile)...)
+	t.Setenv(passwordEnv, "hunter2")
+	byVariable := runWith(args...)
+	for want, r := range map[string]result{"joe, with the password in --etcd-password-file": byFile, passwordFile: byFile, "joe, with the password in " + passwordEnv: byVariable} {
+		if r.code != exitFault || !strings.Contains(r.stdout, want) || strings.Contains(r.stdout+r.stderr, "hunter2") {
+			t.Errorf("exit code %d, want %q and no password in\n%s%s", r.code, want, r.stdout, r.stderr)
+		}
+	}
+}
+
 func TestHelpAndVersion(t *testing.T) {
 	for _, arg := range []string{"help", "h", "--help", "-h"} {
 		r := runWith(arg)
 		if r.code != 0 || r.stderr != "" {
 			t.Errorf("%s: exit code %d, %s", arg, r.code, r.stderr)
-		}
-		for _, s := range settings {
-			if !strings.Contains(r.stdout, "\n  --"+s.name) || !strings.Contains(r.stdout, s.fallback) {
-				t.Errorf("%s: no --%s, or not its default", arg, s.name)
-			}
 		}
 		for line := range strings.Lines(r.stdout) {
 			if len([]rune(line)) > 107 {
@@ -113,19 +80,108 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// FuzzAddresses: whatever an address says, no password shows, and what is accepted
-// can be dialled.
-func FuzzAddresses(f *testing.F) {
-	for _, seed := range []string{"http://a:1", "a:1", "://", "http://[::1]:2379", "%", "@"} {
-		f.Add(seed, seed)
+// Who asks for help gets it, and nothing else, whatever else is on the line.
+func TestHelpWins(t *testing.T) {
+	whole := runWith("help").stdout
+	for _, line := range []string{"--port 0 --help", "--no-such 1 -h", "stray --help", "--help --version", "--version --help", "--etcd ftp://a --dry-run --help"} {
+		if r := runWith(strings.Fields(line)...); r.code != 0 || r.stdout != whole || r.stderr != "" {
+			t.Errorf("%s: exit code %d\nstdout %s\nstderr %s", line, r.code, r.stdout, r.stderr)
+		}
 	}
-	f.Fuzz(func(t *testing.T, before, after string) {
-		text := before + "hunter2@" + after
-		if strings.Contains(after, "hunter2") || strings.HasPrefix(text, "-") || strings.ContainsRune(before, ',') {
-			t.Skip()
+	if r := runWith("help", "me"); r.code != exitUsage || r.stdout != "" || !strings.HasPrefix(r.stderr, "dockreg: No help topic for 'me'") {
+		t.Errorf("help me: %+v", r)
+	}
+	if r := runWith("--port", "0", "--version"); r.code != 0 || !strings.HasPrefix(r.stdout, "dockreg "+version+" (commit ") {
+		t.Errorf("--version: %+v", r)
+	}
+}
+
+// Each flag's entry in the help has its placeholder, and ends with its default. The
+// groups stand in the order in which one thinks of them.
+func TestHelpOfEachFlag(t *testing.T) {
+	text := runWith("help").stdout
+	fallbacks := map[string]string{
+		"key": "service", "value": "running", "ttl": "20s", "check": "http:/", "interval": "5s", "timeout": "3s", "rise": "1", "fall": "1",
+		"docker": "/var/run/docker.sock", "drain": "0s", "log-level": "info", "log-format": "text",
+	}
+	flags := 0
+	for _, f := range registerCommand(io.Discard, io.Discard).Flags {
+		name := f.Names()[0]
+		line := regexp.MustCompile(`(?m)^  --` + name + `( [A-Z]+)? +[^ ]`).FindStringSubmatchIndex(text)
+		if line == nil || (line[2] < 0) != (name == "dry-run") {
+			t.Errorf("no --%s in the help, or without what it takes", name)
+			continue
 		}
-		if r := runWith(instead("--etcd", text)...); r.code != exitUsage || strings.Contains(r.stderr, "hunter2") {
-			t.Errorf("%q: exit code %d, %s", text, r.code, r.stderr)
+		entry, _, _ := strings.Cut(text[line[0]:], "\n  --")
+		entry, _, _ = strings.Cut(entry, "\n\n")
+		fallback, want := fallbacks[name]
+		if got := strings.Contains(entry, "(default: "); got != want || want && !strings.HasSuffix(entry, "(default: "+fallback+")") {
+			t.Errorf("--%s: %q, want the default %q at its end", name, entry, fallback)
 		}
-	})
+		flags++
+	}
+	if flags != 25 {
+		t.Errorf("%d flags in the help, want 25", flags)
+	}
+	last := 0
+	for _, group := range []string{"What to register", "Where to register it", "How to talk to etcd", "When the app passes", "Which container this is", "How dockreg runs", "Environment", "Exit codes"} {
+		at := strings.Index(text, "\n"+group+":\n")
+		if at < last {
+			t.Errorf("%s stands at %d, want it after %d", group, at, last)
+		}
+		last = at
+	}
+	// What the help says of the environment, held against what is read.
+	t.Setenv("DOCKREG_HOST_PORT", "0")
+	if r := runWith(); !strings.Contains(r.stderr, "DOCKREG_HOST_PORT") || !strings.Contains(text, "--host-port is DOCKREG_HOST_PORT") {
+		t.Errorf("--host-port is not read from DOCKREG_HOST_PORT: %s", r.stderr)
+	}
+}
+
+// The scripts that complete flags are ones that their shells can read, and what they
+// ask dockreg for is what it answers.
+func TestCompletion(t *testing.T) {
+	for shell, check := range map[string][]string{"bash": {"bash", "-n"}, "zsh": {"zsh", "-n"}, "fish": {"fish", "--no-execute"}} {
+		r := runWith("completion", shell)
+		if r.code != 0 || !strings.Contains(r.stdout, "dockreg") || r.stderr != "" {
+			t.Errorf("%s: %+v", shell, r)
+		}
+		if _, err := exec.LookPath(check[0]); err != nil {
+			continue // not installed
+		}
+		cmd := exec.Command(check[0], check[1:]...)
+		cmd.Stdin = strings.NewReader(r.stdout)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", shell, err, out)
+		}
+	}
+	if r := runWith("completion", "fish"); strings.Count(r.stdout, "\ncomplete ") < 25 || !strings.Contains(r.stdout, "-l etcd-cacert") {
+		t.Errorf("fish has few flags:\n%s", r.stdout)
+	}
+	for _, args := range [][]string{{"completion"}, {"completion", "tcsh"}, {"completion", "bash", "zsh"}} {
+		if r := runWith(args...); r.code != exitUsage || !strings.Contains(r.stderr, "give bash, zsh or fish") {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+	args := os.Args
+	t.Cleanup(func() { os.Args = args })
+	for line, want := range map[string]string{"--etcd-c": "--etcd-cacert\n--etcd-cert\n", "com": "completion"} {
+		os.Args = []string{"dockreg", line, "--generate-bash-completion"} // what the library looks at
+		if r := runWith(os.Args[1:]...); r.code != 0 || !strings.Contains(r.stdout, want) {
+			t.Errorf("%s: %+v, want %q", line, r, want)
+		}
+	}
+}
+
+// result is what a run of dockreg did.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// runWith runs dockreg with these arguments.
+func runWith(args ...string) result {
+	var stdout, stderr bytes.Buffer
+	code := run(append([]string{"dockreg"}, args...), &stdout, &stderr)
+	return result{code, stdout.String(), stderr.String()}
 }

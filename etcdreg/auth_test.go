@@ -1,9 +1,11 @@
 package etcdreg
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -15,6 +17,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 )
 
@@ -37,7 +40,11 @@ func secured(t *testing.T, s *server) *clientv3.Client {
 	}
 	// The client's own way to authenticate has no end with etcd 3.4, once a token
 	// has run out [measured].
-	root, err := with(t, s.url, Config{Username: "root", Password: "root-secret"}).dial(t.Context())
+	var root *clientv3.Client
+	err = with(t, s.url, etcd.Config{Username: "root", Password: "root-secret"}).client.Do(t.Context(), etcd.Timeout, func(_ context.Context, c *clientv3.Client) error {
+		root = c
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,16 +66,20 @@ func TestLeastRights(t *testing.T) {
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary)
 		root := secured(t, s)
-		r := with(t, s.url, Config{Username: "dockreg", PasswordFile: passwordFile(t, "secret\n")})
+		r := with(t, s.url, etcd.Config{Username: "dockreg", PasswordFile: passwordFile(t, "secret\n")})
 		register(t, r)
 		register(t, r) // renews
 		wantKey(t, root, r)
-		if value, there, err := r.Look(t.Context(), key); value != "running" || !there || err != nil {
-			t.Errorf("Look = %q, %t, %v", value, there, err)
-		}
-		found, err := r.client.Get(t.Context(), "/service/", clientv3.WithPrefix(), clientv3.WithCountOnly())
-		if err != nil || found.Count != 1 {
-			t.Errorf("count of /service/: %v, %v", found, err)
+		wantLook(t, r)
+		err := r.client.Do(t.Context(), etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
+			found, err := c.Get(ctx, "/service/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+			if err == nil && found.Count != 1 {
+				t.Errorf("count of /service/: %v", found)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
 		}
 		if _, err := root.Put(t.Context(), key, "someone"); err != nil {
 			t.Fatal(err)
@@ -88,7 +99,7 @@ func TestLeastRights(t *testing.T) {
 	})
 }
 
-// P10: what etcd refuses is said without the password, and what to mend.
+// P10: what etcd refuses is said without the password, and what to fix.
 func TestP10Refusals(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, binary string) {
@@ -98,19 +109,19 @@ func TestP10Refusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, tt := range map[string]struct {
-			c    Config
-			want string
+			c      etcd.Config
+			want   string
+			advice error
 		}{
-			"no user":               {Config{}, "it wants to know who asks; give --etcd-user, with --etcd-password-file or DOCKREG_ETCD_PASSWORD"},
-			"wrong password":        {Config{Username: "dockreg", Password: "hunter2"}, `it refuses user "dockreg" with the password in DOCKREG_ETCD_PASSWORD, or the one in DOCKREG_ETCD`},
-			"wrong one in the file": {Config{Username: "dockreg", PasswordFile: passwordFile(t, "hunter2\n")}, `it refuses user "dockreg" with the password in --etcd-password-file`},
-			"no such user":          {Config{Username: "joe", Password: "secret"}, `it refuses user "joe" with the password in DOCKREG_ETCD_PASSWORD, or the one in DOCKREG_ETCD`},
-			"no rights": {Config{Username: "nobody", Password: "secret"}, `user "nobody" may not use the key ` + key +
-				": permission denied; grant a role of it readwrite on the prefix /service/"},
+			"no user":               {etcd.Config{}, "it wants to know who asks", etcd.ErrNoUser},
+			"wrong password":        {etcd.Config{Username: "dockreg", Password: "hunter2"}, `it refuses user "dockreg" with its password`, etcd.ErrPassword},
+			"wrong one in the file": {etcd.Config{Username: "dockreg", PasswordFile: passwordFile(t, "hunter2\n")}, `it refuses user "dockreg" with its password`, etcd.ErrPassword},
+			"no such user":          {etcd.Config{Username: "joe", Password: "secret"}, `it refuses user "joe" with its password`, etcd.ErrPassword},
+			"no rights":             {etcd.Config{Username: "nobody", Password: "secret"}, `it refuses user "nobody": permission denied`, etcd.ErrPermission},
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				wantReason(t, with(t, s.url, tt.c), ": "+tt.want)
+				wantReason(t, with(t, s.url, tt.c), ": "+tt.want, tt.advice)
 			})
 		}
 	})
@@ -123,7 +134,7 @@ func TestPasswordChanges(t *testing.T) {
 		s := startServer(t, binary)
 		root := secured(t, s)
 		file := passwordFile(t, "secret")
-		r := with(t, s.url, Config{Username: "dockreg", PasswordFile: file})
+		r := with(t, s.url, etcd.Config{Username: "dockreg", PasswordFile: file})
 		register(t, r)
 		if _, err := root.UserChangePassword(t.Context(), "dockreg", "another"); err != nil {
 			t.Fatal(err)
@@ -132,7 +143,7 @@ func TestPasswordChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantDisturbed(t, r, "deleted")
-		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil || !strings.HasSuffix(err.Error(), "with the password in --etcd-password-file") {
+		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil || !errors.Is(err, etcd.ErrPassword) {
 			t.Errorf("Register with the old password = %v", err)
 		}
 		if err := os.WriteFile(file, nil, 0o600); err != nil { // about to be written
@@ -155,11 +166,11 @@ func TestTokensRunOut(t *testing.T) {
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary, "--auth-token", jwt(t))
 		root := secured(t, s)
-		r := with(t, s.url, Config{Username: "dockreg", Password: "secret"})
+		r := with(t, s.url, etcd.Config{Username: "dockreg", Password: "secret"})
 		register(t, r)
 		wantKey(t, root, r)
 		events := root.Watch(t.Context(), key)
-		lease := r.lease
+		lease := r.leases.current
 		for deadline := time.Now().Add(8 * time.Second); time.Now().Before(deadline); {
 			register(t, r)
 			select {
@@ -169,7 +180,7 @@ func TestTokensRunOut(t *testing.T) {
 			}
 		}
 		wantKey(t, root, r)
-		if r.lease != lease {
+		if r.leases.current != lease {
 			t.Error("another lease")
 		}
 		if _, err := root.Delete(t.Context(), key); err != nil {
@@ -215,9 +226,9 @@ func TestAuthenticationIsOff(t *testing.T) {
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary)
 		out := &lockedBuffer{}
-		r := with(t, s.url, Config{Username: "dockreg", Password: "secret", Log: slog.New(slog.NewTextHandler(out, nil))})
+		r := with(t, s.url, etcd.Config{Username: "dockreg", Password: "secret", Log: slog.New(slog.NewTextHandler(out, nil))})
 		register(t, r)
-		r.hangUp()
+		r.client.Close()
 		register(t, r)
 		if n := strings.Count(out.String(), "authentication off"); n != 1 || strings.Contains(out.String(), "secret") {
 			t.Errorf("said %d times that authentication is off:\n%s", n, out)
@@ -238,7 +249,7 @@ func TestP7RenewalsDontAuthenticate(t *testing.T) {
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary)
 		root := secured(t, s)
-		r := with(t, s.url, Config{Username: "dockreg", Password: "secret"})
+		r := with(t, s.url, etcd.Config{Username: "dockreg", Password: "secret"})
 		register(t, r)
 		index := func() uint64 {
 			status, err := root.Status(t.Context(), s.url)

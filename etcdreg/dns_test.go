@@ -3,8 +3,10 @@ package etcdreg
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 )
 
@@ -37,9 +40,9 @@ func startDNS() error {
 	if err != nil {
 		return err
 	}
-	dialNameserver = func(ctx context.Context, _, _ string) (net.Conn, error) {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}
+	}}
 	go func() {
 		packet := make([]byte, 512)
 		for {
@@ -118,8 +121,7 @@ func TestP6DNSNameMoves(t *testing.T) {
 		before.ready()
 		name := "etcd" + strconv.Itoa(port) + ".test"
 		inZone(func() { zone.hosts[name+"."] = netip.MustParseAddr("127.0.0.2") })
-		r := New(Config{Endpoints: []string{"http://" + name + ":" + strconv.Itoa(port)}, TTL: 20 * time.Second})
-		t.Cleanup(r.Close)
+		r := registryOf(t, etcd.Config{Endpoints: []string{"http://" + name + ":" + strconv.Itoa(port)}}, 20*time.Second)
 		register(t, r)
 
 		inZone(func() { delete(zone.hosts, name+".") })
@@ -152,10 +154,9 @@ func TestP6SRVRecordsChange(t *testing.T) {
 			zone.hosts["member."+domain+"."] = netip.MustParseAddr("127.0.0.1")
 			zone.srv[service] = []string{name(members[0])}
 		})
-		r := New(Config{DiscoverySRV: domain, TTL: 20 * time.Second})
-		t.Cleanup(r.Close)
+		r := registryOf(t, etcd.Config{DiscoverySRV: domain}, 20*time.Second)
 		registerSoon(t, r, 10*time.Second)
-		if at := r.members.current(); at != "http://"+name(members[0]) {
+		if at := r.client.Member(); at != "http://"+name(members[0]) {
 			t.Errorf("uses %s, want the only one that the records name", at)
 		}
 
@@ -186,8 +187,7 @@ func TestP5SilentNameserver(t *testing.T) {
 			zone.hosts[name+"."] = netip.MustParseAddr("127.0.0.1")
 			zone.silent[name+"."] = 2 // for its v4 and its v6 addresses
 		})
-		r := New(Config{Endpoints: []string{strings.Replace(s.url, "127.0.0.1", name, 1)}, TTL: 20 * time.Second})
-		t.Cleanup(r.Close)
+		r := registryOf(t, etcd.Config{Endpoints: []string{strings.Replace(s.url, "127.0.0.1", name, 1)}}, 20*time.Second)
 		register(t, r)
 		wantKey(t, s.client(), r)
 	})
@@ -206,11 +206,10 @@ func TestP5SilentDNS(t *testing.T) {
 				zone.srv[service] = append(zone.srv[service], strings.Replace(m.url, "http://127.0.0.1", "localhost", 1))
 			}
 		})
-		r := New(Config{DiscoverySRV: domain, TTL: 20 * time.Second})
-		t.Cleanup(r.Close)
+		r := registryOf(t, etcd.Config{DiscoverySRV: domain}, 20*time.Second)
 		registerSoon(t, r, 10*time.Second)
 		inZone(func() { zone.silent[service], zone.silent[secure] = 1000, 1000 })
-		at := strings.Replace(r.members.current(), "localhost", "127.0.0.1", 1)
+		at := strings.Replace(r.client.Member(), "localhost", "127.0.0.1", 1)
 		for _, m := range members {
 			if m.url == at {
 				m.kill()
@@ -233,27 +232,29 @@ func TestSRVRecordsWithTLS(t *testing.T) {
 		zone.failing["_etcd-client-ssl._tcp.failing.test."] = true
 	})
 	for name, tt := range map[string]struct {
-		config Config
+		config etcd.Config
 		urls   []string
 		err    string
 	}{
-		"both":        {Config{DiscoverySRV: "both.test"}, []string{"https://a.both.test:1", "https://b.both.test:1"}, ""},
-		"plain":       {Config{DiscoverySRV: "plain.test"}, []string{"http://c.plain.test:1"}, ""},
-		"TLS wanted":  {Config{DiscoverySRV: "plain.test", DiscoveryTLS: true}, nil, "no SRV records _etcd-client-ssl._tcp.plain.test"},
-		"none":        {Config{DiscoverySRV: "none.test"}, nil, "no SRV records _etcd-client-ssl._tcp.none.test or _etcd-client._tcp.none.test"},
-		"DNS failing": {Config{DiscoverySRV: "failing.test"}, nil, "the DNS fails"},
+		"both":        {etcd.Config{DiscoverySRV: "both.test"}, []string{"https://a.both.test:1", "https://b.both.test:1"}, ""},
+		"plain":       {etcd.Config{DiscoverySRV: "plain.test"}, []string{"http://c.plain.test:1"}, ""},
+		"TLS wanted":  {etcd.Config{DiscoverySRV: "plain.test", DiscoveryTLS: true}, nil, "no SRV records _etcd-client-ssl._tcp.plain.test"},
+		"none":        {etcd.Config{DiscoverySRV: "none.test"}, nil, "no SRV records _etcd-client-ssl._tcp.none.test or _etcd-client._tcp.none.test"},
+		"DNS failing": {etcd.Config{DiscoverySRV: "failing.test"}, nil, "the DNS fails"},
 	} {
-		m := newMembers(tt.config)
-		err := m.refresh(t.Context())
-		if tt.err == "" && (err != nil || !sameSet(m.urls, tt.urls)) || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
-			t.Errorf("%s: %q, %v; want %q, %q", name, m.urls, err, tt.urls, tt.err)
-		}
-		r := New(tt.config)
-		if tt.err != "" {
-			if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil || !strings.Contains(err.Error(), tt.err) {
-				t.Errorf("%s: Register = %v, want %q", name, err, tt.err)
+		t.Run(name, func(t *testing.T) {
+			r := registryOf(t, tt.config, 20*time.Second)
+			used := map[string]bool{}
+			for range 2 * max(1, len(tt.urls)) { // nobody is there: each call goes to the next
+				err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
+				if err == nil || tt.err != "" && !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("Register = %v, want %q", err, tt.err)
+				}
+				used[r.client.Member()] = true
 			}
-		}
-		r.Close()
+			if tt.err == "" && !slices.Equal(slices.Sorted(maps.Keys(used)), tt.urls) {
+				t.Errorf("uses %v, want %q", used, tt.urls)
+			}
+		})
 	}
 }

@@ -1,161 +1,203 @@
-// Package etcdreg keeps one leased key in etcd v3: its creation, its renewal, its
-// removal, whose it is, and how a disturbance of it is noticed.
-//
-// A Registry talks to one member at a time over a client of its own. A call that
-// fails or is not answered in time makes the next one use a fresh client on the
-// next member: measured with one of two members hung, that costs no absence of
-// the key, where the client's own balancer lost it for 51.9 of 60 s.
+// Package etcdreg keeps one leased record in etcd v3: its creation, its renewal and its
+// removal (lease.go), whose it is (ownership.go), and how a disturbance of it is
+// noticed (watch.go). How etcd is reached is package etcd's.
 package etcdreg
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/etcdreg/etcd"
+	"dockreg/sidekick"
 )
 
-// Config says where etcd is and how long a lease lasts.
-type Config struct {
-	// Endpoints are URLs, http:// or https://, all of one scheme.
-	Endpoints []string
-	// DiscoverySRV is the domain whose SRV records name the members, in place of
-	// Endpoints. They are looked up again whenever a member fails.
-	DiscoverySRV string
-	// DiscoveryTLS leaves records of members without TLS unused.
-	DiscoveryTLS bool
-	// With https, CACertFile holds the certificate authorities that etcd's
-	// certificate is checked against, if it is not empty, and not the system's;
-	// ServerName is the name it is checked for, if it is not empty, and not the
-	// endpoint's host. CertFile and KeyFile are what etcd is shown, if they are not
-	// empty.
-	CACertFile, CertFile, KeyFile, ServerName string
-	// Username authenticates, if it is not empty, with Password or with what
-	// PasswordFile holds at the time.
-	Username, Password, PasswordFile string
-	// Log is told what is no error, if it is not nil.
-	Log *slog.Logger
-	// TTL of the lease, in whole seconds. etcd may grant more than it was asked
-	// for (two seconds where one was asked [measured]), never less.
-	TTL time.Duration
+// Etcd is what makes the requests, one member at a time: *etcd.Client.
+type Etcd interface {
+	// Do makes a request, once. Its error, unless it is ctx's, is of a member that is
+	// not asked again before the others.
+	Do(ctx context.Context, within time.Duration, request func(context.Context, *clientv3.Client) error) error
+	// Renew gives a lease its whole TTL again, and says whether it is still there.
+	Renew(ctx context.Context, within time.Duration, lease clientv3.LeaseID) (there bool, err error)
+	// Within returns how long a request is waited for that usually has this much time.
+	Within(usual time.Duration) time.Duration
 }
 
-// Registry is one key's registration. It is not safe for concurrent use, but for
+// Registry is one record's registration. It is not safe for concurrent use, except for
 // Disturbed.
 type Registry struct {
-	Config
-	members  members
-	client   *clientv3.Client
-	hangUp   func() // closes client, so that the next call dials anew
-	link     *link  // how connecting to the member in use went
-	session  *session
-	looked   string // the key of the latest Look
-	patience patience
+	etcd   Etcd
+	ttl    time.Duration
+	record sidekick.Record // of the latest Register
+	leases leases
+	past   past
+	peers  atomic.Int64 // keys under the key's parent, when last counted
 
-	key      string             // of the latest Register
-	lease    clientv3.LeaseID   // what the key hangs on; 0 if there is none
-	granted  bool               // etcd said that it granted lease
-	own      []clientv3.LeaseID // the latest that were ours
-	limbo    []clientv3.LeaseID // of own, to be revoked: never renewed or used again
-	standsBy bool               // another instance had the key when last looked at
-	past     past
-	count    atomic.Int64 // keys under the key's parent, when last counted
+	standsBy bool // another instance had the key when last looked at
 
-	watch     *watch // on the key as we put it; nil if that is not known to be there
+	watch     *watch // on the record as we put it; nil if it is not known to be there
 	disturbed chan error
 }
 
-// New returns a Registry that has not contacted etcd yet.
-func New(c Config) *Registry {
+// New returns a Registry that has not asked etcd for anything yet. ttl is the lease's,
+// in whole seconds: etcd may grant more (two seconds where one was asked for
+// [measured]), never less.
+func New(etcd Etcd, ttl time.Duration) *Registry {
 	return &Registry{
-		Config:    c,
-		members:   newMembers(c),
-		link:      &link{},
-		session:   newSession(c),
-		patience:  newPatience(c.TTL),
+		etcd:      etcd,
+		ttl:       ttl,
+		leases:    leases{etcd: etcd, ttl: ttl},
 		disturbed: make(chan error, 1),
-		hangUp:    func() {},
 	}
 }
 
-// Close ends all traffic with etcd. It removes nothing: see Deregister.
-func (r *Registry) Close() {
-	r.unwatch()
-	r.hangUp()
-}
+// Close ends the watching. It removes nothing: see Deregister.
+func (r *Registry) Close() { r.unwatch() }
 
-// Disturbed delivers, after a Register that succeeded, the reason why the key may
+// Disturbed delivers, after a Register that succeeded, the reason why the record may
 // no longer be as registered: it was deleted or overwritten, or the connection to
-// etcd broke, and so nobody would tell. A method Pause() time.Duration of it is
-// that of Register's errors.
+// etcd broke, and so nobody would tell. It may be a *sidekick.SpreadError.
 func (r *Registry) Disturbed() <-chan error { return r.disturbed }
 
-// Look reads the key, and changes nothing. It asks one member after the other
-// until one answers.
-func (r *Registry) Look(ctx context.Context, key string) (value string, there bool, err error) {
-	r.looked = key
-	for tries := 0; tries < max(1, len(r.members.urls)); tries++ { // a first try may learn how many there are
-		if value, there, err = r.lookOnce(ctx, key); err == nil || ctx.Err() != nil {
-			break
+// Register makes sure that the record is there on this Registry's lease, and that the
+// lease has its full TTL ahead. Called again, it renews the lease, and repairs
+// what was disturbed; it writes to etcd only if there is something to repair.
+//
+// A key that another lease holds is taken over if it was there before this
+// Registry first looked: it is what an earlier instance left behind. If it came
+// later, its holder is the newer instance, and Register changes nothing: that is
+// sidekick.ErrTaken. A lease that ended, and a key that is free again, are
+// sidekick.ErrLost.
+//
+// Every request of it ends within 1.5 s, or longer with an etcd that has been slow
+// to answer. After an error, calling it again is the caller's. With another key
+// than before it first takes the earlier one away.
+func (r *Registry) Register(ctx context.Context, record sidekick.Record) error {
+	return r.outcome(ctx, r.register(ctx, record))
+}
+
+func (r *Registry) register(ctx context.Context, record sidekick.Record) error {
+	if record.Key != r.record.Key {
+		if err := r.leave(ctx); err != nil {
+			return err
+		}
+		r.past, r.standsBy = past{}, false
+		r.peers.Store(0)
+	}
+	r.record = record
+	if err := r.leases.renew(ctx); err != nil {
+		return err
+	}
+	if r.watch.alive() && r.leases.current != 0 {
+		return nil
+	}
+	r.unwatch()
+
+	seen, err := r.look(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.settle(ctx, seen.kv); err != nil {
+		return err
+	}
+	if err := r.leases.grant(ctx); err != nil {
+		return err
+	}
+	if kv := seen.kv; kv == nil || clientv3.LeaseID(kv.Lease) != r.leases.current || string(kv.Value) != record.Value {
+		if seen.revision, err = r.put(ctx, kv.GetModRevision()); err != nil {
+			return err
 		}
 	}
-	return value, there, err
+	r.watch = r.observe(seen.client, seen.revision+1)
+	return nil
 }
 
-func (r *Registry) lookOnce(ctx context.Context, key string) (value string, there bool, err error) {
-	c, err := r.connect(ctx, callTimeout)
-	if err != nil {
-		return "", false, r.outcome(ctx, err)
-	}
-	callCtx, cancel := r.patience.bound(ctx, callTimeout)
-	defer cancel()
-	found, err := c.Get(callCtx, key)
-	if err != nil {
-		return "", false, r.outcome(ctx, fmt.Errorf("get key: %w", err))
-	}
-	if len(found.Kvs) == 0 {
-		return "", false, nil
-	}
-	return string(found.Kvs[0].Value), true, nil
-}
-
-// Deregister revokes the lease, and with it removes the key, unless somebody else
+// Deregister revokes the lease, and with it removes the record, unless somebody else
 // has taken the key over. It takes at most 0.6 s, and longer only with an etcd that
 // has been slow to answer. After an error, calling it again is the caller's.
 func (r *Registry) Deregister(ctx context.Context) error {
+	return r.outcome(ctx, r.leave(ctx))
+}
+
+// leave gives up the lease, and what hangs on it.
+func (r *Registry) leave(ctx context.Context) error {
 	r.unwatch()
-	r.retire()
-	return r.outcome(ctx, r.revoke(ctx))
+	r.leases.retire()
+	return r.leases.revoke(ctx)
 }
 
-// retire gives the lease up: it is to be revoked.
-func (r *Registry) retire() {
-	if r.lease != 0 {
-		r.limbo = append(r.limbo, r.lease)
-		r.lease, r.granted = 0, false
+// outcome follows an error of etcd's: nobody tells any more what becomes of the record,
+// and the next call is to be spread over the fleet's. An error about the key is none.
+func (r *Registry) outcome(ctx context.Context, err error) error {
+	var state *stateError
+	if err == nil || ctx.Err() != nil || errors.As(err, &state) {
+		return err
 	}
+	r.unwatch()
+	return r.spread(err)
 }
 
-// revoke revokes what is in limbo. A lease stays there while it is not known to be
-// gone.
-func (r *Registry) revoke(ctx context.Context) error {
-	for len(r.limbo) > 0 {
-		c, err := r.connect(ctx, revokeTimeout)
-		if err != nil {
-			return err
-		}
-		err = r.patience.try(ctx, revokeTimeout, func(ctx context.Context) error {
-			_, err := c.Revoke(ctx, r.limbo[0])
-			return err
-		})
-		if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			return fmt.Errorf("revoke lease: %w", err)
-		}
-		r.limbo = r.limbo[1:]
+// A fleet of handful instances or less needs no spreading. A larger one comes back
+// at about 400 instances a second, which are 800 writes, and in 5 s at most.
+const (
+	handful    = 20
+	perPeer    = 2500 * time.Microsecond
+	spreadMost = 5 * time.Second
+)
+
+// spread asks for the next call to come within the time over which this instance, and
+// those that it last counted, are to come back. A quarter of the TTL leaves a lease
+// enough for a second try.
+func (r *Registry) spread(err error) error {
+	count := r.peers.Load()
+	if count <= handful {
+		return err
 	}
-	return nil
+	return &sidekick.SpreadError{Err: err, Within: min(time.Duration(count)*perPeer, spreadMost, r.ttl/4)}
+}
+
+// sight is what was seen of the key.
+type sight struct {
+	kv       *mvccpb.KeyValue // nil: it was not there
+	revision int64            // of etcd at that time, or of the key when it was put since
+	client   *clientv3.Client // connected to who was asked
+}
+
+// look reads the key, and counts its peers.
+func (r *Registry) look(ctx context.Context) (seen sight, err error) {
+	var header *etcdserverpb.ResponseHeader
+	err = r.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, client *clientv3.Client) error {
+		seen.client = client
+		seen.kv, header, err = r.read(ctx, client, r.record.Key)
+		return err
+	})
+	if err == nil {
+		seen.revision = header.Revision
+		r.past.see(header, r.standsBy)
+	}
+	return seen, err
+}
+
+// read is look's request. It is safe for concurrent use.
+func (r *Registry) read(ctx context.Context, client *clientv3.Client, key string) (kv *mvccpb.KeyValue, header *etcdserverpb.ResponseHeader, err error) {
+	parent := key[:strings.LastIndex(key, "/")+1]
+	found, err := client.Txn(ctx).Then(
+		clientv3.OpGet(key),
+		clientv3.OpGet(parent, clientv3.WithPrefix(), clientv3.WithCountOnly()),
+	).Commit()
+	if err != nil {
+		return nil, nil, fmt.Errorf("get key: %w", err)
+	}
+	if kvs := found.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+		kv = kvs[0]
+	}
+	r.peers.Store(found.Responses[1].GetResponseRange().Count)
+	return kv, found.Header, nil
 }

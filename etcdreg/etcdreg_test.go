@@ -9,22 +9,57 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 )
 
 const key = "/service/10.1.0.101:32768"
 
-func newRegistry(t *testing.T, ttl time.Duration, servers ...*server) *Registry {
-	c := Config{TTL: ttl}
+// registration is a Registry, and how it talks to etcd.
+type registration struct {
+	*Registry
+	client *etcd.Client
+}
+
+// Close ends both, as the end of a process does.
+func (r *registration) Close() {
+	r.Registry.Close()
+	r.client.Close()
+}
+
+func newRegistry(t *testing.T, ttl time.Duration, servers ...*server) *registration {
+	t.Helper()
+	var c etcd.Config
 	for _, s := range servers {
 		c.Endpoints = append(c.Endpoints, s.url)
 	}
-	r := New(c)
+	return registryOf(t, c, ttl)
+}
+
+// registryOf returns one that talks to etcd in this way.
+func registryOf(t *testing.T, c etcd.Config, ttl time.Duration) *registration {
+	t.Helper()
+	c.Patience = ttl / 4
+	client := etcd.New(c)
+	r := &registration{New(client, ttl), client}
 	t.Cleanup(r.Close)
 	return r
 }
 
-func register(t *testing.T, r *Registry) {
+// wantLook wants the record, read in its owner's way.
+func wantLook(t *testing.T, r *registration) {
+	t.Helper()
+	var found *clientv3.GetResponse
+	err := r.client.Ask(t.Context(), etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
+		found, err = c.Get(ctx, key)
+		return err
+	})
+	if err != nil || len(found.Kvs) != 1 || string(found.Kvs[0].Value) != "running" {
+		t.Errorf("the key reads %v, %v", found, err)
+	}
+}
+
+func register(t *testing.T, r *registration) {
 	t.Helper()
 	if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err != nil {
 		t.Fatalf("register: %v", err)
@@ -44,21 +79,20 @@ func read(t *testing.T, c *clientv3.Client) (record string, lease clientv3.Lease
 	return string(found.Kvs[0].Value), clientv3.LeaseID(found.Kvs[0].Lease)
 }
 
-func wantKey(t *testing.T, c *clientv3.Client, r *Registry) {
+func wantKey(t *testing.T, c *clientv3.Client, r *registration) {
 	t.Helper()
 	record, lease := read(t, c)
-	if record != "running" || lease != r.lease || lease == 0 {
-		t.Errorf("key holds %q on lease %x, want %q on ours, %x", record, lease, "running", r.lease)
+	if record != "running" || lease != r.leases.current || lease == 0 {
+		t.Errorf("key holds %q on lease %x, want %q on ours, %x", record, lease, "running", r.leases.current)
 	}
 }
 
 // wantLost wants Register to say, with these words, that the key has to be earned
 // again, and not to take it.
-func wantLost(t *testing.T, r *Registry, words string) {
+func wantLost(t *testing.T, r *registration, words string) {
 	t.Helper()
 	err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
-	var state *StateError
-	if !errors.As(err, &state) || !state.Lost() || !strings.Contains(err.Error(), words) {
+	if !errors.Is(err, sidekick.ErrLost) || !strings.Contains(err.Error(), words) {
 		t.Fatalf("Register = %v, want that it is lost, with words %q", err, words)
 	}
 }
@@ -71,7 +105,7 @@ func wantNoKey(t *testing.T, c *clientv3.Client) {
 }
 
 // wantDisturbed waits for a disturbance whose reason has these words.
-func wantDisturbed(t *testing.T, r *Registry, words string) {
+func wantDisturbed(t *testing.T, r *registration, words string) {
 	t.Helper()
 	select {
 	case reason := <-r.Disturbed():
@@ -103,13 +137,11 @@ func TestRegisterAndDeregister(t *testing.T) {
 		c, r := s.client(), newRegistry(t, 20*time.Second, s)
 		register(t, r)
 		wantKey(t, c, r)
-		lease, err := c.TimeToLive(t.Context(), r.lease)
+		lease, err := c.TimeToLive(t.Context(), r.leases.current)
 		if err != nil || lease.GrantedTTL != 20 {
 			t.Errorf("lease was granted %d s, want 20 (%v)", lease.GrantedTTL, err)
 		}
-		if value, there, err := r.Look(t.Context(), key); value != "running" || !there || err != nil {
-			t.Errorf("Look = %q, %t, %v", value, there, err)
-		}
+		wantLook(t, r)
 
 		if err := r.Deregister(t.Context()); err != nil {
 			t.Fatal(err)
@@ -137,7 +169,7 @@ func TestP7RenewalsWriteNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lease := r.lease
+		lease := r.leases.current
 		// For longer than the TTL, so that renewing is what keeps the key.
 		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
 			register(t, r)
@@ -152,9 +184,9 @@ func TestP7RenewalsWriteNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if after.Header.Revision != before.Header.Revision || r.lease != lease {
+		if after.Header.Revision != before.Header.Revision || r.leases.current != lease {
 			t.Errorf("revision went from %d to %d, lease from %x to %x: want no write and no new lease",
-				before.Header.Revision, after.Header.Revision, lease, r.lease)
+				before.Header.Revision, after.Header.Revision, lease, r.leases.current)
 		}
 	})
 }
@@ -254,17 +286,15 @@ func TestP10Authentication(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		with := func(user, password string) *Registry {
-			r := New(Config{Endpoints: []string{s.url}, Username: user, Password: password, TTL: 20 * time.Second})
-			t.Cleanup(r.Close)
-			return r
+		with := func(user, password string) *registration {
+			return registryOf(t, etcd.Config{Endpoints: []string{s.url}, Username: user, Password: password}, 20*time.Second)
 		}
 		right := with("root", "secret")
 		register(t, right)
 		if err := right.Deregister(ctx); err != nil {
 			t.Error(err)
 		}
-		for _, wrong := range []*Registry{with("root", "hunter2"), with("", "")} {
+		for _, wrong := range []*registration{with("root", "hunter2"), with("", "")} {
 			err := wrong.Register(ctx, sidekick.Record{Key: key, Value: "running"})
 			if err == nil || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("Register = %v, want an error without the password", err)
@@ -283,7 +313,4 @@ func TestTLS(t *testing.T) {
 	})
 }
 
-func standsBy(err error) bool {
-	var state *StateError
-	return errors.As(err, &state) && state.StandsBy()
-}
+func standsBy(err error) bool { return errors.Is(err, sidekick.ErrTaken) }

@@ -2,18 +2,20 @@ package etcdreg
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 )
 
 // registerSoon calls Register as the sidekick does after an error, until it
 // succeeds.
-func registerSoon(t *testing.T, r *Registry, within time.Duration) {
+func registerSoon(t *testing.T, r *registration, within time.Duration) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
@@ -32,23 +34,23 @@ func registerSoon(t *testing.T, r *Registry, within time.Duration) {
 func TestP4RepairsWhatSomeoneDid(t *testing.T) {
 	t.Parallel()
 	deeds := map[string]struct {
-		do     func(ctx context.Context, c *clientv3.Client, r *Registry) error
+		do     func(ctx context.Context, c *clientv3.Client, r *registration) error
 		reason string
 	}{
-		"deleted": {func(ctx context.Context, c *clientv3.Client, _ *Registry) error {
+		"deleted": {func(ctx context.Context, c *clientv3.Client, _ *registration) error {
 			_, err := c.Delete(ctx, key)
 			return err
 		}, "deleted"},
-		"overwritten without a lease": {func(ctx context.Context, c *clientv3.Client, _ *Registry) error {
+		"overwritten without a lease": {func(ctx context.Context, c *clientv3.Client, _ *registration) error {
 			_, err := c.Put(ctx, key, "someone")
 			return err
 		}, "overwritten"},
-		"overwritten on our lease": {func(ctx context.Context, c *clientv3.Client, r *Registry) error {
-			_, err := c.Put(ctx, key, "someone", clientv3.WithLease(r.lease))
+		"overwritten on our lease": {func(ctx context.Context, c *clientv3.Client, r *registration) error {
+			_, err := c.Put(ctx, key, "someone", clientv3.WithLease(r.leases.current))
 			return err
 		}, "overwritten"},
-		"lease revoked": {func(ctx context.Context, c *clientv3.Client, r *Registry) error {
-			_, err := c.Revoke(ctx, r.lease)
+		"lease revoked": {func(ctx context.Context, c *clientv3.Client, r *registration) error {
+			_, err := c.Revoke(ctx, r.leases.current)
 			return err
 		}, "deleted"},
 	}
@@ -85,8 +87,8 @@ func TestP5HungMember(t *testing.T) {
 		members := startCluster(t, binary)
 		r := newRegistry(t, 5*time.Second, members...)
 		registerSoon(t, r, 20*time.Second)
-		hung := members[r.members.next]
-		healthy := members[(r.members.next+1)%3]
+		in := slices.IndexFunc(members, func(s *server) bool { return s.url == r.client.Member() })
+		hung, healthy := members[in], members[(in+1)%3]
 		c := healthy.client()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -151,7 +153,7 @@ func TestRegisterAfterAnUnansweredDeregister(t *testing.T) {
 		s := startServer(t, binary)
 		c, r := s.client(), newRegistry(t, 20*time.Second, s)
 		register(t, r)
-		before := r.lease
+		before := r.leases.current
 		s.hang()
 		start := time.Now()
 		if err := r.Deregister(t.Context()); err == nil {
@@ -162,7 +164,7 @@ func TestRegisterAfterAnUnansweredDeregister(t *testing.T) {
 		}
 		s.resume()
 		registerSoon(t, r, 10*time.Second)
-		if r.lease == before {
+		if r.leases.current == before {
 			t.Error("the lease in limbo is in use again")
 		}
 		wantKey(t, c, r)
@@ -188,7 +190,10 @@ func TestCallsAgainstAHungEtcdEnd(t *testing.T) {
 		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
 			t.Error("registered with a hung etcd")
 		}
-		if _, _, err := r.Look(t.Context(), key); err == nil {
+		if err := r.client.Ask(t.Context(), etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
+			_, err := c.Get(ctx, key)
+			return err
+		}); err == nil {
 			t.Error("looked at a hung etcd")
 		}
 		if took := time.Since(start); took > 10*time.Second {

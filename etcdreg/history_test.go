@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 )
 
@@ -19,12 +20,12 @@ import (
 // that is renewed, whatever it held then.
 func TestP6OlderSnapshot(t *testing.T) {
 	t.Parallel()
-	for name, then := range map[string]func(t *testing.T, c *clientv3.Client, r *Registry){
-		"without the key": func(*testing.T, *clientv3.Client, *Registry) {},
-		"with an earlier instance's key": func(t *testing.T, c *clientv3.Client, _ *Registry) {
+	for name, then := range map[string]func(t *testing.T, c *clientv3.Client, r *registration){
+		"without the key": func(*testing.T, *clientv3.Client, *registration) {},
+		"with an earlier instance's key": func(t *testing.T, c *clientv3.Client, _ *registration) {
 			someone(t, c, "running")
 		},
-		"with this instance's earlier lease": func(t *testing.T, _ *clientv3.Client, r *Registry) {
+		"with this instance's earlier lease": func(t *testing.T, _ *clientv3.Client, r *registration) {
 			register(t, r)
 		},
 	} {
@@ -145,7 +146,6 @@ func TestP4AuditNoticesWhatTheWatchDoesNot(t *testing.T) {
 	}
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary)
-		r := newRegistry(t, time.Minute, s)
 		c, err := clientv3.New(clientv3.Config{
 			Endpoints: []string{s.url}, Logger: zap.NewNop(),
 			DialOptions: []grpc.DialOption{grpc.WithChainStreamInterceptor(deaf)},
@@ -154,7 +154,8 @@ func TestP4AuditNoticesWhatTheWatchDoesNot(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.Close() })
-		r.client = c
+		r := &registration{New(direct{c}, time.Minute), nil}
+		t.Cleanup(r.Registry.Close)
 		register(t, r)
 		if _, err := s.client().Delete(t.Context(), key); err != nil {
 			t.Fatal(err)
@@ -207,7 +208,13 @@ func TestP4CompactedWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.unwatch()
-		r.watch = r.observe(r.client, key, "running", found.Kvs[0].ModRevision+1)
+		err = r.client.Do(t.Context(), etcd.Timeout, func(_ context.Context, c *clientv3.Client) error {
+			r.watch = r.observe(c, found.Kvs[0].ModRevision+1)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		wantDisturbed(t, r, "compacted")
 		register(t, r)
 		wantKey(t, c, r)

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 )
 
@@ -189,7 +190,7 @@ func (a *actor) finish() {
 
 // outcomeOf is what the trace keeps of an error: no lease's number, no address.
 func outcomeOf(err error) string {
-	var state *StateError
+	var state *stateError
 	switch {
 	case err == nil:
 		return "ok"
@@ -201,10 +202,22 @@ func outcomeOf(err error) string {
 	return text
 }
 
+// direct makes requests over one client, and never over another one.
+type direct struct{ *clientv3.Client }
+
+func (d direct) Do(ctx context.Context, _ time.Duration, request func(context.Context, *clientv3.Client) error) error {
+	return request(ctx, d.Client)
+}
+
+func (d direct) Renew(ctx context.Context, _ time.Duration, lease clientv3.LeaseID) (bool, error) {
+	return etcd.KeepAlive(ctx, d.Client, lease)
+}
+
+func (d direct) Within(usual time.Duration) time.Duration { return usual }
+
 // born makes the actor a new instance.
 func (a *actor) born() *Registry {
-	r := New(Config{Endpoints: []string{a.client.Endpoints()[0]}, TTL: time.Minute})
-	r.client = a.client // and never another one
+	r := New(direct{a.client}, time.Minute)
 	a.Registry = r
 	return r
 }
@@ -250,7 +263,7 @@ func (w *workers) interleave(t *testing.T, seed uint64) (trace string, taken int
 			a.unwatch()
 			all = append(all, a.born())
 		case n < 18: // paused past its TTL, or revoked by an operator
-			must(w.store.revoke(a.lease))
+			must(w.store.revoke(a.leases.current))
 		case n < 19:
 			must(w.store.drop(key))
 		default:
@@ -282,8 +295,8 @@ func (w *workers) heal(t *testing.T, seed uint64, key string, actors []*actor, a
 		living = append(living, a.Registry)
 	}
 	for _, r := range all {
-		for _, lease := range r.own {
-			if slices.Contains(living, r) && lease == r.lease {
+		for _, lease := range r.leases.own {
+			if slices.Contains(living, r) && lease == r.leases.current {
 				continue
 			}
 			if err := w.store.revoke(lease); err != nil {
@@ -325,7 +338,7 @@ func (w *workers) heal(t *testing.T, seed uint64, key string, actors []*actor, a
 func (w *workers) judge(t *testing.T, seed uint64, key string, after int64, all []*Registry) (taken int) {
 	owner := map[int64]*Registry{}
 	for _, r := range all {
-		for _, lease := range r.own {
+		for _, lease := range r.leases.own {
 			owner[int64(lease)] = r
 		}
 	}

@@ -3,13 +3,13 @@ package etcdreg
 import (
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 )
 
@@ -27,22 +27,22 @@ func trusting(t *testing.T, certFile, keyFile string) *tls.Config {
 }
 
 // with returns a Registry of this configuration, for one etcd.
-func with(t *testing.T, url string, c Config) *Registry {
+func with(t *testing.T, url string, c etcd.Config) *registration {
 	t.Helper()
-	c.Endpoints, c.TTL = []string{url}, 20*time.Second
-	r := New(c)
-	t.Cleanup(r.Close)
-	return r
+	c.Endpoints = []string{url}
+	return registryOf(t, c, 20*time.Second)
 }
 
 // wantReason holds what a call says against the whole of what it should, and the
-// next call against that: the same cause has the same words.
-func wantReason(t *testing.T, r *Registry, want string) {
+// next call against that: the same cause has the same words. advice is what somebody
+// has to act upon, or nil.
+func wantReason(t *testing.T, r *registration, want string, advice error) {
 	t.Helper()
+	at := r.client.Member()
 	for range 2 {
 		err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
-		if err == nil || err.Error() != "etcd at "+r.Endpoints[0]+want {
-			t.Errorf("Register = %v\nwant etcd at %s%s", err, r.Endpoints[0], want)
+		if err == nil || err.Error() != "etcd at "+at+want || advice != nil && !errors.Is(err, advice) {
+			t.Errorf("Register = %v\nwant etcd at %s%s, with %v", err, at, want, advice)
 		}
 	}
 }
@@ -60,17 +60,18 @@ func TestServersCertificate(t *testing.T) {
 			urls[name] = startServerFor(t, trusting(t, cert, certKey), binary, "--cert-file", pair[0], "--key-file", pair[1]).url
 		}
 		for name, tt := range map[string]struct {
-			etcd string
-			c    Config
-			want string // empty: it registers
+			etcd   string
+			c      etcd.Config
+			want   string // empty: it registers
+			advice error
 		}{
-			"right":                    {"good", Config{CACertFile: right.file}, ""},
-			"right, by name":           {"named", Config{CACertFile: right.file, ServerName: "etcd-1.internal"}, ""},
-			"signed by another":        {"good", Config{CACertFile: other.file}, " can't be reached: its certificate is not signed by an authority in --etcd-cacert"},
-			"not trusted":              {"good", Config{}, " can't be reached: its certificate is not signed by an authority that this system trusts; give the one that did as --etcd-cacert"},
-			"another name":             {"named", Config{CACertFile: right.file}, " can't be reached: its certificate is for etcd-1, etcd-1.internal, not for 127.0.0.1; if it is the right etcd, give a name of it as --etcd-server-name"},
-			"another name than wanted": {"good", Config{CACertFile: right.file, ServerName: "etcd-2"}, ` can't be reached: its certificate is for etcd-1, 127.0.0.1, not for --etcd-server-name "etcd-2"`},
-			"expired":                  {"expired", Config{CACertFile: right.file}, " can't be reached: its certificate expired on " + ended + ", if the clock here is right"},
+			"right":                    {"good", etcd.Config{CACertFile: right.file}, "", nil},
+			"right, by name":           {"named", etcd.Config{CACertFile: right.file, ServerName: "etcd-1.internal"}, "", nil},
+			"signed by another":        {"good", etcd.Config{CACertFile: other.file}, " can't be reached: its certificate is not signed by an authority that is trusted", etcd.ErrAuthority},
+			"not trusted":              {"good", etcd.Config{}, " can't be reached: its certificate is not signed by an authority that is trusted", etcd.ErrAuthority},
+			"another name":             {"named", etcd.Config{CACertFile: right.file}, " can't be reached: its certificate is for etcd-1, etcd-1.internal, not for 127.0.0.1", etcd.ErrName},
+			"another name than wanted": {"good", etcd.Config{CACertFile: right.file, ServerName: "etcd-2"}, ` can't be reached: its certificate is for etcd-1, 127.0.0.1, not for etcd-2`, etcd.ErrName},
+			"expired":                  {"expired", etcd.Config{CACertFile: right.file}, " can't be reached: its certificate expired on " + ended + ", if the clock here is right", nil},
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -79,13 +80,13 @@ func TestServersCertificate(t *testing.T) {
 					register(t, r)
 					return
 				}
-				wantReason(t, r, tt.want)
+				wantReason(t, r, tt.want, tt.advice)
 			})
 		}
 		t.Run("in the clear", func(t *testing.T) {
 			t.Parallel()
-			r := with(t, strings.Replace(urls["good"], "https://", "http://", 1), Config{})
-			wantReason(t, r, " can't be reached: it ends the connection at once; if it speaks TLS, give https:// in --etcd")
+			r := with(t, strings.Replace(urls["good"], "https://", "http://", 1), etcd.Config{})
+			wantReason(t, r, " can't be reached: it ends the connection at once", etcd.ErrMaybeTLS)
 		})
 	})
 }
@@ -103,20 +104,21 @@ func TestOwnCertificate(t *testing.T) {
 		for name, tt := range map[string]struct {
 			cert, key string
 			want      string // empty: it registers
+			advice    error
 		}{
-			"right":             {own, ownKey, ""},
-			"none":              {"", "", " can't be reached: it wants to see a certificate; give --etcd-cert and --etcd-key"},
-			"expired":           {old, oldKey, " can't be reached: it refuses the certificate in --etcd-cert, which expired on " + ended + ", if the clock here is right"},
-			"signed by another": {foreign, foreignKey, " can't be reached: it refuses the certificate in --etcd-cert; etcd's log says why"},
+			"right":             {own, ownKey, "", nil},
+			"none":              {"", "", " can't be reached: it wants to see a certificate", etcd.ErrNoCertificate},
+			"expired":           {old, oldKey, " can't be reached: it refuses the certificate that it was shown, which expired on " + ended + ", if the clock here is right", etcd.ErrCertificate},
+			"signed by another": {foreign, foreignKey, " can't be reached: it refuses the certificate that it was shown", etcd.ErrCertificate},
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				r := with(t, s.url, Config{CACertFile: right.file, CertFile: tt.cert, KeyFile: tt.key})
+				r := with(t, s.url, etcd.Config{CACertFile: right.file, CertFile: tt.cert, KeyFile: tt.key})
 				if tt.want == "" {
 					register(t, r)
 					return
 				}
-				wantReason(t, r, tt.want)
+				wantReason(t, r, tt.want, tt.advice)
 			})
 		}
 	})
@@ -138,12 +140,12 @@ func TestNotReached(t *testing.T) {
 	} {
 		t.Run(url, func(t *testing.T) {
 			t.Parallel()
-			wantReason(t, with(t, url, Config{Username: "joe", Password: "hunter2"}), " can't be reached: "+want)
+			wantReason(t, with(t, url, etcd.Config{Username: "joe", Password: "hunter2"}), " can't be reached: "+want, nil)
 		})
 	}
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary)
-		wantReason(t, with(t, strings.Replace(s.url, "http://", "https://", 1), Config{}), " can't be reached: it ends the connection at once; if it speaks no TLS, give http:// in --etcd")
+		wantReason(t, with(t, strings.Replace(s.url, "http://", "https://", 1), etcd.Config{}), " can't be reached: it ends the connection at once, in place of a word of TLS", etcd.ErrMaybePlain)
 	})
 }
 
@@ -167,7 +169,7 @@ func TestRenewedCertificates(t *testing.T) {
 		}
 	}
 	eachVersion(t, func(t *testing.T, binary string) {
-		c := Config{CACertFile: t.TempDir() + "/ca", CertFile: t.TempDir() + "/cert", KeyFile: t.TempDir() + "/key"}
+		c := etcd.Config{CACertFile: t.TempDir() + "/ca", CertFile: t.TempDir() + "/cert", KeyFile: t.TempDir() + "/key"}
 		move(t, first.file, c.CACertFile)
 		move(t, own, c.CertFile)
 		move(t, ownKey, c.KeyFile)
@@ -179,7 +181,7 @@ func TestRenewedCertificates(t *testing.T) {
 		if err := os.Truncate(c.CACertFile, 100); err != nil {
 			t.Fatal(err)
 		}
-		r.hangUp()
+		r.client.Close()
 		register(t, r)
 
 		// Now all of it, and etcd's too.
@@ -194,18 +196,30 @@ func TestRenewedCertificates(t *testing.T) {
 	})
 }
 
-// An etcd that was heard without TLS, and ends, is not taken for one with TLS.
+// An etcd that was heard without TLS, and ends, is not taken for one with TLS; what was
+// never heard may be one.
 func TestEndOfAPlainEtcd(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary)
-		r := newRegistry(t, 20*time.Second, s)
-		register(t, r)
-		if err := newPlain(r.link.next()).reason(nil, io.EOF); !errors.Is(err, io.EOF) {
-			t.Errorf("reason = %v, want no word of TLS", err)
+		heard, unheard := newRegistry(t, 20*time.Second, s), newRegistry(t, 20*time.Second, s)
+		register(t, heard)
+		s.kill()
+		l, err := net.Listen("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_ = conn.Close()
+			}
+		}()
+		wantReason(t, unheard, " can't be reached: it ends the connection at once", etcd.ErrMaybeTLS)
+		wantReason(t, heard, " can't be reached: it ends the connection", nil)
 	})
-	if err := newPlain(&link{}).reason(nil, io.EOF); err == nil || !strings.Contains(err.Error(), "https://") {
-		t.Errorf("reason = %v, want a word of TLS", err)
-	}
 }

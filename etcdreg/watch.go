@@ -10,6 +10,9 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/connectivity"
+
+	"dockreg/etcdreg/etcd"
+	"dockreg/sidekick"
 )
 
 // watch observes the key until something disturbs it.
@@ -47,12 +50,12 @@ func (r *Registry) unwatch() {
 
 var errBroke = errors.New("the connection to etcd broke")
 
-// observe watches the key from revision on. The watch ends with the first thing
+// observe watches the record from revision on. The watch ends with the first thing
 // that disturbs the key, after telling Disturbed.
-func (r *Registry) observe(c *clientv3.Client, key, value string, revision int64) *watch {
+func (r *Registry) observe(c *clientv3.Client, revision int64) *watch {
 	ctx, cancel := context.WithCancelCause(c.Ctx())
 	w := &watch{cancel: func() { cancel(nil) }, over: make(chan struct{}), done: make(chan struct{})}
-	h := holding{r.read, key, value, r.lease, r.patience.of(callTimeout)}
+	h := holding{r.read, r.record, r.leases.current, r.etcd.Within(etcd.Timeout)}
 	connection := make(chan struct{})
 	go func() {
 		defer close(connection)
@@ -68,7 +71,7 @@ func (r *Registry) observe(c *clientv3.Client, key, value string, revision int64
 		defer cancel(nil)
 		reason := h.follow(ctx, c, revision)
 		if ctx.Err() != nil {
-			reason = &faultError{context.Cause(ctx), r.pause()}
+			reason = r.spread(context.Cause(ctx))
 		}
 		close(w.over)
 		if !errors.Is(reason, context.Canceled) {
@@ -90,10 +93,10 @@ var (
 
 // holding is the key as it was put.
 type holding struct {
-	read       func(context.Context, *clientv3.Client, string) (*mvccpb.KeyValue, *etcdserverpb.ResponseHeader, error)
-	key, value string
-	lease      clientv3.LeaseID
-	within     time.Duration // the deadline of an audit
+	read   func(context.Context, *clientv3.Client, string) (*mvccpb.KeyValue, *etcdserverpb.ResponseHeader, error)
+	record sidekick.Record
+	lease  clientv3.LeaseID
+	within time.Duration // the deadline of an audit
 }
 
 // follow returns the first reason why the key is not as it was put, or that it
@@ -107,7 +110,7 @@ func (h holding) follow(ctx context.Context, c *clientv3.Client, revision int64)
 	defer cancel()
 	go func() {
 		defer close(ended)
-		opened <- c.Watch(clientv3.WithRequireLeader(ctx), h.key, clientv3.WithRev(revision))
+		opened <- c.Watch(clientv3.WithRequireLeader(ctx), h.record.Key, clientv3.WithRev(revision))
 	}()
 	var events clientv3.WatchChan
 	audit := time.NewTicker(auditEvery)
@@ -138,7 +141,7 @@ func (h holding) follow(ctx context.Context, c *clientv3.Client, revision int64)
 func (h holding) audit(ctx context.Context, c *clientv3.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, h.within)
 	defer cancel()
-	kv, _, err := h.read(ctx, c, h.key)
+	kv, _, err := h.read(ctx, c, h.record.Key)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil // the renewals tell whether etcd is there
 	}
@@ -152,7 +155,7 @@ func (h holding) check(deleted bool, kv *mvccpb.KeyValue) error {
 	switch {
 	case deleted:
 		return errDeleted
-	case clientv3.LeaseID(kv.Lease) != h.lease || string(kv.Value) != h.value:
+	case clientv3.LeaseID(kv.Lease) != h.lease || string(kv.Value) != h.record.Value:
 		return errOverwritten
 	}
 	return nil

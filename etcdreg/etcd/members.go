@@ -1,4 +1,4 @@
-package etcdreg
+package etcd
 
 import (
 	"context"
@@ -18,7 +18,7 @@ type members struct {
 	secure bool   // speak TLS with all that domain names
 
 	urls  []string
-	next  int       // index of the one in use
+	inUse int       // index of the one in use
 	stale bool      // the records are to be looked up, again
 	tried time.Time // when they were last looked up while some were known
 }
@@ -26,7 +26,7 @@ type members struct {
 func newMembers(c Config) members {
 	m := members{domain: c.DiscoverySRV, secure: c.DiscoveryTLS, urls: c.Endpoints, stale: c.DiscoverySRV != ""}
 	if len(m.urls) > 0 {
-		m.next = rand.N(len(m.urls)) // not all of a fleet on the first one
+		m.inUse = rand.N(len(m.urls)) // not all of a fleet on the first one
 	}
 	return m
 }
@@ -36,13 +36,13 @@ func (m *members) current() string {
 	if len(m.urls) == 0 {
 		return m.domain
 	}
-	return m.urls[m.next]
+	return m.urls[m.inUse]
 }
 
 // advance makes another member the one in use, after looking which there are.
 func (m *members) advance() {
 	if len(m.urls) > 0 {
-		m.next = (m.next + 1) % len(m.urls)
+		m.inUse = (m.inUse + 1) % len(m.urls)
 	}
 	m.stale = m.domain != "" && time.Since(m.tried) > lookUpEvery
 }
@@ -57,7 +57,7 @@ const (
 
 // refresh looks up the records if that is due. A list that can't be looked up stays
 // as it was; one that changed is begun from its first, which the records' weights
-// choose by chance.
+// choose at random.
 func (m *members) refresh(ctx context.Context) error {
 	if !m.stale {
 		return nil
@@ -73,7 +73,7 @@ func (m *members) refresh(ctx context.Context) error {
 		return err
 	}
 	if err == nil && !sameSet(found, m.urls) {
-		m.urls, m.next = found, 0
+		m.urls, m.inUse = found, 0
 	}
 	m.stale = false
 	return nil
@@ -111,16 +111,4 @@ func (m *members) lookUp(ctx context.Context) (urls []string, err error) {
 		return nil, fmt.Errorf("the DNS has no SRV records _etcd-client-ssl._tcp.%s", m.domain)
 	}
 	return nil, fmt.Errorf("the DNS has no SRV records _etcd-client-ssl._tcp.%s or _etcd-client._tcp.%s", m.domain, m.domain)
-}
-
-// dnsReason leaves out the addresses of a DNSError, which differ from try to try.
-func dnsReason(err error) error {
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &dns) && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
-		return errors.New("the DNS does not answer")
-	case errors.As(err, &dns):
-		return errors.New("the DNS fails")
-	}
-	return err
 }

@@ -1,11 +1,9 @@
-package etcdreg
+package etcd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -22,7 +20,7 @@ type session struct {
 
 	mu    sync.Mutex
 	token string // "": none
-	open  bool   // etcd said, last, that it has authentication off
+	off   bool   // etcd said, last, that it has authentication off
 }
 
 func newSession(c Config) *session {
@@ -35,12 +33,12 @@ func newSession(c Config) *session {
 
 // login gets a token with the password that there is now.
 func (s *session) login(ctx context.Context, cc grpc.ClientConnInterface) error {
-	now, err := s.latest()
+	latest, err := s.latest()
 	if err != nil {
 		return err
 	}
 	s.set("")
-	answer, err := pb.NewAuthClient(cc).Authenticate(ctx, &pb.AuthenticateRequest{Name: s.Username, Password: now.password})
+	answer, err := pb.NewAuthClient(cc).Authenticate(ctx, &pb.AuthenticateRequest{Name: s.Username, Password: latest.password})
 	err = rpctypes.Error(err)
 	off := errors.Is(err, rpctypes.ErrAuthNotEnabled)
 	s.tell(ctx, off)
@@ -67,10 +65,10 @@ func (s *session) set(token string) {
 func (s *session) tell(ctx context.Context, off bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if off && !s.open && s.Log != nil {
+	if off && !s.off && s.Log != nil {
 		s.Log.WarnContext(ctx, "etcd has authentication off: anybody may write there; the user is not needed", "user", s.Username)
 	}
-	s.open = off
+	s.off = off
 }
 
 // GetRequestMetadata is gRPC's, for each call.
@@ -113,27 +111,4 @@ func (s *session) again(ctx context.Context, cc grpc.ClientConnInterface, do fun
 func outlived(err error) bool {
 	err = rpctypes.Error(err)
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) || errors.Is(err, rpctypes.ErrUserEmpty)
-}
-
-// refusal says what etcd refused, and what to do about it; nil if it is no refusal.
-func (r *Registry) refusal(err error) error {
-	key := cmp.Or(r.key, r.looked)
-	prefix := path.Dir(key) + "/"
-	user := fmt.Sprintf("user %q", r.Username)
-	if r.Username == "" {
-		user = "the user that --etcd-cert names"
-	}
-	source := "DOCKREG_ETCD_PASSWORD, or the one in DOCKREG_ETCD"
-	if r.PasswordFile != "" {
-		source = "--etcd-password-file"
-	}
-	switch {
-	case errors.Is(err, rpctypes.ErrAuthFailed):
-		return fmt.Errorf("it refuses %s with the password in %s", user, source)
-	case errors.Is(err, rpctypes.ErrUserEmpty) && r.Username == "":
-		return errors.New("it wants to know who asks; give --etcd-user, with --etcd-password-file or DOCKREG_ETCD_PASSWORD")
-	case errors.Is(err, rpctypes.ErrPermissionDenied):
-		return fmt.Errorf("%s may not use the key %s: permission denied; grant a role of it readwrite on the prefix %s", user, key, prefix)
-	}
-	return nil
 }

@@ -1,17 +1,12 @@
-package main
+package settings
 
 import (
 	"net/netip"
-	"os"
 	"path"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
-
-	"dockreg/sidekick"
 )
 
 // bad and good are one wrong and one right value of every setting that can be
@@ -50,29 +45,29 @@ func lineWithout(name string) []string {
 
 // P9: a mistake in the environment is one too, and the message names the variable.
 func TestP9Environment(t *testing.T) {
-	for _, s := range settings {
-		if s.name == "value" { // any text will do
+	set, _ := all()
+	for _, s := range set.all {
+		if s.Name == "value" { // any text will do
 			continue
 		}
-		env := map[string]string{s.env(): bad[s.name]}
-		_, lines := configOf(t, env, lineWithout(s.name)...)
-		if len(lines) != 1 || !strings.HasPrefix(lines[0], s.env()+` "`+bad[s.name]+`": `) {
-			t.Errorf("%s=%s: %q, want one line that names both", s.env(), bad[s.name], lines)
+		env := map[string]string{envName(s.Name): bad[s.Name]}
+		_, lines := configOf(t, env, lineWithout(s.Name)...)
+		if len(lines) != 1 || !strings.HasPrefix(lines[0], envName(s.Name)+` "`+bad[s.Name]+`": `) {
+			t.Errorf("%s=%s: %q, want one line that names both", envName(s.Name), bad[s.Name], lines)
 		}
 		// The flag beats it, and then it doesn't matter.
-		if _, lines := configOf(t, env, append(lineWithout(s.name), "--"+s.name+"="+good[s.name])...); lines != nil {
-			t.Errorf("%s=%s beside --%s=%s: %q", s.env(), bad[s.name], s.name, good[s.name], lines)
+		if _, lines := configOf(t, env, append(lineWithout(s.Name), "--"+s.Name+"="+good[s.Name])...); lines != nil {
+			t.Errorf("%s=%s beside --%s=%s: %q", envName(s.Name), bad[s.Name], s.Name, good[s.Name], lines)
 		}
 		// A flag that is wrong is not saved by it.
-		env[s.env()] = good[s.name]
-		_, lines = configOf(t, env, append(lineWithout(s.name), "--"+s.name+"="+bad[s.name])...)
-		if len(lines) != 1 || !strings.HasPrefix(lines[0], "--"+s.name+` "`+bad[s.name]+`": `) {
-			t.Errorf("--%s=%s beside %s=%s: %q, want one line that names the flag", s.name, bad[s.name], s.env(), good[s.name], lines)
+		env[envName(s.Name)] = good[s.Name]
+		_, lines = configOf(t, env, append(lineWithout(s.Name), "--"+s.Name+"="+bad[s.Name])...)
+		if len(lines) != 1 || !strings.HasPrefix(lines[0], "--"+s.Name+` "`+bad[s.Name]+`": `) {
+			t.Errorf("--%s=%s beside %s=%s: %q, want one line that names the flag", s.Name, bad[s.Name], envName(s.Name), good[s.Name], lines)
 		}
-		conf := mustConfig(t, env, lineWithout(s.name)...)
-		i := slices.IndexFunc(conf.shown, func(v value) bool { return v.name == s.name })
-		if v := conf.shown[i]; v.label != s.env() || !v.given {
-			t.Errorf("%s=%s: shown as %+v", s.env(), good[s.name], v)
+		conf := mustConfig(t, env, lineWithout(s.Name)...)
+		if v := conf.shown(s.Name); v.label != envName(s.Name) {
+			t.Errorf("%s=%s: shown as %+v", envName(s.Name), good[s.Name], v)
 		}
 	}
 }
@@ -80,12 +75,13 @@ func TestP9Environment(t *testing.T) {
 // An empty variable is one that is not set, as those of a compose file often are.
 func TestEmptyEnvironment(t *testing.T) {
 	env := map[string]string{"DOCKER_HOST": ""}
-	for _, s := range settings {
-		env[s.env()] = ""
+	set, _ := all()
+	for _, s := range set.all {
+		env[envName(s.Name)] = ""
 	}
-	for _, v := range mustConfig(t, env, "--port", "8000", "--etcd", "a:1").shown {
-		if v.given != (v.name == "port" || v.name == "etcd") {
-			t.Errorf("--%s: %+v", v.name, v)
+	for _, f := range mustConfig(t, env, "--port", "8000", "--etcd", "a:1").set.all {
+		if f.isGiven() != (f.Name == "port" || f.Name == "etcd") {
+			t.Errorf("--%s is %q, by %s", f.Name, f.text(), f.label())
 		}
 	}
 	_, lines := configOf(t, env)
@@ -94,37 +90,7 @@ func TestEmptyEnvironment(t *testing.T) {
 	}
 }
 
-// P9: DOCKER_HOST is Docker's own variable, and named as such.
-func TestP9DockerHost(t *testing.T) {
-	folder := t.TempDir()
-	file := filepath.Join(folder, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for host, want := range map[string]string{
-		"ssh://host":         "can't talk to Docker by ssh://",
-		"npipe:////./pipe/d": "can't talk to Docker by npipe://",
-		folder:               "a folder, not a socket",
-		"unix://" + file:     "a file, not a socket",
-		"run/docker.sock":    "not an absolute path",
-		"unix://docker.sock": "not an absolute path",
-		"unix:///":           "a folder, not a socket",
-		"tcp://host":         "no host and port after tcp://",
-		"tcp://:2375":        "no host and port after tcp://",
-		"tcp://host:0":       "no host and port after tcp://",
-		"tcp://host:2375/x":  "no host and port after tcp://",
-		"host:2375":          "not an absolute path",
-	} {
-		t.Setenv("DOCKER_HOST", host)
-		r := runWith(right()...)
-		if start := `dockreg: DOCKER_HOST "` + host + `": ` + want; r.code != exitUsage || !strings.HasPrefix(r.stderr, start) ||
-			!strings.Contains(r.stderr, "give") || strings.Count(r.stderr, "\n") != 1 {
-			t.Errorf("exit code %d, %s\nwant one line %s", r.code, r.stderr, start)
-		}
-	}
-}
-
-// What is right is taken as it stands, but for what means the same.
+// What is right is taken as it stands, except for what means the same.
 func TestValues(t *testing.T) {
 	for name, texts := range map[string]map[string]string{
 		"ip":   {"10.1.0.101": "10.1.0.101", "127.0.0.1": "127.0.0.1", "2001:DB8:0::1": "2001:db8::1", "fe80::1": "fe80::1"},
@@ -140,44 +106,12 @@ func TestValues(t *testing.T) {
 			conf := mustConfig(t, nil, append(lineWithout(name), "--"+name+"="+text)...)
 			got := map[string]string{
 				"ip": conf.docker.IP.String(), "key": conf.sidekick.Parent, "etcd": strings.Join(conf.etcd.Endpoints, ","),
-				"docker": conf.docker.Host, "container": conf.docker.Container, "check": conf.check.String(),
+				"docker": conf.docker.Host, "container": conf.docker.Container, "check": conf.check,
 			}[name]
 			if got != want {
 				t.Errorf("--%s %s: %q, want %q", name, text, got, want)
 			}
 		}
-	}
-}
-
-// P10: a secret that is where it belongs doesn't show either, whatever is wrong.
-func TestP10EnvironmentHidesSecrets(t *testing.T) {
-	for name, tt := range map[string]struct{ variable, text, want string }{
-		"right, beside a mistake": {"DOCKREG_ETCD", "http://joe:hunter2@a:1", "--rise"},
-		"no port":                 {"DOCKREG_ETCD", "http://joe:hunter2@a", "DOCKREG_ETCD"},
-		"no scheme":               {"DOCKREG_ETCD", "joe:hunter2@a", "DOCKREG_ETCD"},
-		"not a URL":               {"DOCKREG_ETCD", "http://joe:hunter2%@a:1", "DOCKREG_ETCD"},
-		"a slash in it":           {"DOCKREG_ETCD", "http://joe:1/hunter2@a:1", "DOCKREG_ETCD"},
-		"mixed":                   {"DOCKREG_ETCD", "http://joe:hunter2@a:1,https://joe:hunter2@b:1", "http and https mixed"},
-		"two passwords":           {"DOCKREG_ETCD", "http://joe:hunter2@a:1,http://joe:hunter22@b:1", "more than one user or password"},
-		"no user":                 {"DOCKREG_ETCD", "http://:hunter2@a:1", "a user without a password"},
-		"no password":             {"DOCKREG_ETCD", "http://hunter2@a:1", "a user without a password"},
-		"Docker by ssh":           {"DOCKER_HOST", "ssh://joe:hunter2@host", "DOCKER_HOST"},
-		"Docker by tcp":           {"DOCKREG_DOCKER", "tcp://joe:hunter2@host:2375", "DOCKREG_DOCKER"},
-		"a command":               {"DOCKREG_CHECK", "exec:check -p 'hunter2", "DOCKREG_CHECK"},
-		"a query":                 {"DOCKREG_CHECK", "http:x?token=hunter2", "DOCKREG_CHECK"},
-		"an unknown kind":         {"DOCKREG_CHECK", "curl -u joe:hunter2", "DOCKREG_CHECK"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Setenv(tt.variable, tt.text)
-			args := right("--rise", "0")
-			if tt.variable == "DOCKREG_ETCD" {
-				args = without(args, "--etcd")
-			}
-			r := runWith(args...)
-			if r.code != exitUsage || !strings.Contains(r.stderr, tt.want) || strings.Contains(r.stdout+r.stderr, "hunter2") {
-				t.Errorf("%s=%s: exit code %d, want %q and no secret in\n%s", tt.variable, tt.text, r.code, tt.want, r.stderr)
-			}
-		})
 	}
 }
 
@@ -222,16 +156,16 @@ func FuzzEndpoints(f *testing.F) {
 				t.Errorf("%q: accepted as %q", text, u)
 			}
 		}
-		for _, v := range conf.shown {
-			if strings.Contains(v.text, "hunter2") {
-				t.Errorf("%q: shown as %q", text, v.text)
+		for _, f := range conf.set.all {
+			if strings.Contains(f.shown(), "hunter2") {
+				t.Errorf("%q: shown as %q", text, f.shown())
 			}
 		}
 	})
 }
 
-// FuzzKey: what is accepted is a path that cleaning would leave alone, and nothing
-// else is refused but what can't be read.
+// FuzzKey: what is accepted is a path that cleaning would leave alone, and only what
+// can't be read is refused.
 func FuzzKey(f *testing.F) {
 	for _, seed := range []string{"service", "a/b", "a//b", "/a", "a/", ".", "a/..", "…", "a\x00b", "\xff", ""} {
 		f.Add(seed)
@@ -268,7 +202,7 @@ func FuzzIP(f *testing.F) {
 		if !ip.IsGlobalUnicast() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() || ip.Is4In6() || ip.Zone() != "" {
 			t.Errorf("%q: accepted as %s", text, ip)
 		}
-		back, err := netip.ParseAddrPort(strings.TrimPrefix(sidekick.Key("service", conf.address), "/service/"))
+		back, err := netip.ParseAddrPort(conf.address)
 		if err != nil || back.Addr() != netip.MustParseAddr(text) || back.Port() != 9000 {
 			t.Errorf("%q: %v, %v", text, back, err)
 		}

@@ -1,14 +1,11 @@
-package etcdreg
+package etcd
 
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 )
 
 // link remembers how one client's connection stands. The client itself tries again
@@ -31,8 +28,6 @@ func (l *link) everHeard() bool {
 	defer l.mu.Unlock()
 	return l.ever
 }
-
-var errSilent = errors.New("it takes connections, but says nothing")
 
 // state returns nil if etcd was heard on the connection that there is, else why
 // there is no such connection.
@@ -62,7 +57,7 @@ func (l *link) note(err error) {
 	l.heard, l.err = err == nil, nil
 	l.ever = l.ever || err == nil
 	if err != nil {
-		l.err = errors.New(words(err))
+		l.err = faultf(err, "%s", words(err))
 	}
 }
 
@@ -110,36 +105,4 @@ func (o *observed) Write(p []byte) (int, error) {
 		o.link.note(o.reason(nil, err))
 	}
 	return n, err
-}
-
-// words says err without what differs from one time to the next, such as the port
-// of our end.
-func words(err error) string {
-	var dns *net.DNSError
-	var errno syscall.Errno
-	var op *net.OpError
-	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return "no such host"
-	case errors.As(err, &dns):
-		return "its name can't be looked up: " + dnsReason(err).Error()
-	case hungUp(err):
-		return "it ends the connection"
-	case errors.As(err, &errno):
-		return errno.Error()
-	case errors.As(err, &op):
-		return op.Err.Error()
-	}
-	return err.Error()
-}
-
-// hungUp says whether the other end closed the connection: how that shows is up to
-// what was under way.
-func hungUp(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-}
-
-// gaveUp says whether it was our side that ended an attempt.
-func gaveUp(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed)
 }

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"crypto/ecdsa"
@@ -104,6 +104,8 @@ func TestP9EtcdMistakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, lines := configOf(t, tt.env, append(strings.Fields(tt.args), "--port", "1")...)
+			slices.Sort(lines)
+			slices.Sort(tt.want)
 			if !slices.EqualFunc(lines, tt.want, strings.HasPrefix) || strings.Contains(strings.Join(lines, ""), "hunter2") {
 				t.Errorf("%s\n got %q\nwant %q, and no password", tt.args, lines, tt.want)
 			}
@@ -127,19 +129,6 @@ func TestDiscovery(t *testing.T) {
 		conf := mustConfig(t, nil, append(strings.Fields(flags), "--port", "1", "--etcd-discovery-srv", "example.org.")...)
 		if c := conf.etcd; c.DiscoverySRV != "example.org." || c.DiscoveryTLS != want || len(c.Endpoints) != 0 {
 			t.Errorf("%s: %+v", flags, c)
-		}
-	}
-}
-
-// P10: a dry run shows where a password comes from, and not what it is.
-func TestP10DryRunHidesPasswords(t *testing.T) {
-	args := []string{"--dry-run", "--port", "1", "--ip", "127.0.0.1", "--host-port", "1", "--etcd", "127.0.0.1:1", "--etcd-user", "joe"}
-	byFile := runWith(append(args, "--etcd-password-file", passwordFile)...)
-	t.Setenv(passwordEnv, "hunter2")
-	byVariable := runWith(args...)
-	for want, r := range map[string]result{"joe, with the password in --etcd-password-file": byFile, passwordFile: byFile, "joe, with the password in " + passwordEnv: byVariable} {
-		if r.code != exitFault || !strings.Contains(r.stdout, want) || strings.Contains(r.stdout+r.stderr, "hunter2") {
-			t.Errorf("exit code %d, want %q and no password in\n%s%s", r.code, want, r.stdout, r.stderr)
 		}
 	}
 }

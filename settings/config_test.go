@@ -1,59 +1,24 @@
-package main
+package settings
 
 import (
-	"errors"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
-	"dockreg/etcdreg"
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 	"dockreg/sidekick/docker"
 )
 
-// configOf is what a command line amounts to beside an environment, or else what is
-// wrong with them, a line each.
-func configOf(t *testing.T, env map[string]string, args ...string) (conf *config, lines []string) {
-	t.Helper()
-	wrong := &mistakes{}
-	app := newApp(io.Discard, io.Discard, func(c *cli.Context) (err error) {
-		conf, err = parse(source{c, func(name string) string { return env[name] }}, wrong)
-		return err
-	})
-	err := app.Run(tidy(append([]string{"dockreg"}, args...), wrong))
-	var found *mistakes
-	switch {
-	case err == nil && conf != nil:
-		return conf, nil
-	case errors.As(err, &found) && conf == nil:
-		return nil, found.lines
-	}
-	t.Fatalf("%q: neither a configuration alone nor mistakes alone: %v, %v", args, conf, err)
-	return nil, nil
-}
-
-// mustConfig is configOf what has no mistakes.
-func mustConfig(t *testing.T, env map[string]string, args ...string) *config {
-	t.Helper()
-	conf, lines := configOf(t, env, args...)
-	if lines != nil {
-		t.Fatalf("%q, %q: %q", env, args, lines)
-	}
-	return conf
-}
-
 func TestConfig(t *testing.T) {
-	agent := "dockreg/" + version
 	few := sidekick.Config{Parent: "service", Value: "running", Interval: 5 * time.Second, Timeout: 3 * time.Second, Rise: 1, Fall: 1, TTL: 20 * time.Second}
+	flagged := few
+	flagged.Value = "flag"
 	all := sidekick.Config{Parent: "service/web", Value: "", Interval: time.Minute, Timeout: time.Minute, Rise: 2, Fall: 3, TTL: 241 * time.Second, Drain: 2500 * time.Millisecond}
 	for name, tt := range map[string]struct {
 		args string
@@ -63,22 +28,22 @@ func TestConfig(t *testing.T) {
 		"as little as possible": {
 			args: "--port 8000 --etcd 10.1.0.101:2379",
 			want: config{
-				port:     8000,
+				check:    "http:/",
 				sidekick: few,
-				etcd:     etcdreg.Config{Endpoints: []string{"http://10.1.0.101:2379"}, TTL: 20 * time.Second},
-				docker:   docker.Config{Host: "unix:///var/run/docker.sock", Port: 8000, UserAgent: agent},
+				etcd:     etcd.Config{Endpoints: []string{"http://10.1.0.101:2379"}},
+				docker:   docker.Config{Host: "unix:///var/run/docker.sock", Port: 8000, UserAgent: "agent"},
 			},
 		},
 		"all there is": {
-			args: "--port 65535 --ip 2001:db8::1 --host-port 1 --key service/web --value= --etcd https://a:1,https://b:2 --etcd=https://c:3 " +
+			args: "--port=65535 -ip 2001:DB8::0:1 --host-port 1 --key service/web --value= --etcd https://a:1,https://b:2/ --etcd=https://[::1]:3 --check=exec:check␣--port␣8 " +
 				"--ttl 241s --interval 60s --timeout 1m --rise 2 --fall 3 --docker tcp://d:2375 --container web-1 --drain 2.5s --dry-run --log-level debug --log-format json",
 			want: config{
-				port:     65535,
+				check:    "exec:check (arguments: 2)",
 				sidekick: all,
-				etcd:     etcdreg.Config{Endpoints: []string{"https://a:1", "https://b:2", "https://c:3"}, TTL: 241 * time.Second},
-				docker:   docker.Config{Host: "tcp://d:2375", Container: "web-1", Port: 65535, IP: netip.MustParseAddr("2001:db8::1"), UserAgent: agent},
-				address:  netip.MustParseAddrPort("[2001:db8::1]:1"),
-				dryRun:   true, logLevel: slog.LevelDebug, logJSON: true,
+				etcd:     etcd.Config{Endpoints: []string{"https://a:1", "https://b:2", "https://[::1]:3"}},
+				docker:   docker.Config{Host: "tcp://d:2375", Container: "web-1", Port: 65535, IP: netip.MustParseAddr("2001:db8::1"), UserAgent: "agent"},
+				address:  "[2001:db8::1]:1",
+				dryRun:   true, level: slog.LevelDebug, json: true,
 			},
 		},
 		"from the environment": {
@@ -87,17 +52,36 @@ func TestConfig(t *testing.T) {
 				"DOCKREG_VALUE": "", "DOCKREG_IP": "10.1.0.101", "DOCKER_HOST": "tcp://d:2375", "DOCKREG_DOCKER": "/run/host/d.sock",
 			},
 			want: config{
-				port:     8000,
+				check:    "http:/",
 				sidekick: few,
-				etcd:     etcdreg.Config{Endpoints: []string{"http://a:1", "http://b:2"}, Username: "joe", Password: "p@ss,w", TTL: 20 * time.Second},
-				docker:   docker.Config{Host: "unix:///run/host/d.sock", Port: 8000, IP: netip.MustParseAddr("10.1.0.101"), UserAgent: agent},
-				logLevel: slog.LevelError,
+				etcd:     etcd.Config{Endpoints: []string{"http://a:1", "http://b:2"}, Username: "joe", Password: "p@ss,w"},
+				docker:   docker.Config{Host: "unix:///run/host/d.sock", Port: 8000, IP: netip.MustParseAddr("10.1.0.101"), UserAgent: "agent"},
+				level:    slog.LevelError,
+			},
+		},
+		"a flag beats it": {
+			args: "--value flag",
+			env: map[string]string{
+				"DOCKREG_PORT": "8000", "DOCKREG_ETCD": "a:1", "DOCKREG_VALUE": "env", "DOCKREG_KEY": "", "DOCKREG_HOST_PORT": "9000", "DOCKREG_IP": "10.1.0.101",
+				"DOCKREG_DOCKER": "", "DOCKER_HOST": "tcp://d:2375", "DOCKREG_DRY_RUN": "true",
+			},
+			want: config{
+				check:    "http:/",
+				sidekick: flagged,
+				etcd:     etcd.Config{Endpoints: []string{"http://a:1"}},
+				docker:   docker.Config{Host: "tcp://d:2375", Port: 8000, IP: netip.MustParseAddr("10.1.0.101"), UserAgent: "agent"},
+				address:  "10.1.0.101:9000",
+				dryRun:   true,
 			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := mustConfig(t, tt.env, strings.Fields(tt.args)...)
-			got.check, got.shown = nil, nil // see TestShown
+			args := strings.Fields(tt.args)
+			for i := range args {
+				args[i] = strings.ReplaceAll(args[i], "␣", " ")
+			}
+			got := mustConfig(t, tt.env, args...)
+			got.set = nil // see TestShown
 			if !reflect.DeepEqual(*got, tt.want) {
 				t.Errorf("\n got %+v\nwant %+v", *got, tt.want)
 			}
@@ -109,22 +93,27 @@ func TestConfig(t *testing.T) {
 func TestShown(t *testing.T) {
 	conf := mustConfig(t, map[string]string{"DOCKREG_RISE": "2", "DOCKREG_FALL": "3", "DOCKER_HOST": "tcp://d:2375", "DOCKREG_ETCD": "http://joe:hunter2@a:1,b:2"},
 		"--port", "8000", "--fall", "2", "--check", "exec:check --token hunter2")
-	want := map[string]value{
-		"port":   {text: "8000", label: "--port", given: true},
-		"rise":   {text: "2", label: "DOCKREG_RISE", given: true},
-		"fall":   {text: "2", label: "--fall", given: true},
-		"docker": {text: "tcp://d:2375", label: "DOCKER_HOST", given: true},
-		"etcd":   {text: "http://a:1,http://b:2 as user joe, with a password", label: "DOCKREG_ETCD", given: true},
-		"check":  {text: "exec:check (arguments: 2)", label: "--check", given: true},
+	want := map[string]shown{
+		"port":   {"8000", "--port"},
+		"rise":   {"2", "DOCKREG_RISE"},
+		"fall":   {"2", "--fall"},
+		"docker": {"tcp://d:2375", "DOCKER_HOST"},
+		"etcd":   {"http://a:1,http://b:2 as user joe, with a password", "DOCKREG_ETCD"},
+		"check":  {"exec:check (arguments: 2)", "--check"},
 	}
-	for i, s := range settings {
-		w, ok := want[s.name]
+	var table strings.Builder
+	conf.set.Show(&table)
+	for _, f := range conf.set.all {
+		w, ok := want[f.Name]
 		if !ok {
-			w = value{text: s.fallback, label: "--" + s.name}
+			w = shown{f.fallback, "default"}
 		}
-		w.setting = s
-		if len(conf.shown) != len(settings) || conf.shown[i] != w {
-			t.Fatalf("shown\n got %+v\nwant %+v at %d", conf.shown, w, i)
+		if got := conf.shown(f.Name); got != w {
+			t.Errorf("--%s is shown as %+v, want %+v", f.Name, got, w)
+		}
+		line := regexp.MustCompile(`(?m)^--` + f.Name + ` +` + regexp.QuoteMeta(w.text) + ` *` + w.label + `$`)
+		if !line.MatchString(table.String()) {
+			t.Errorf("no line %s in\n%s", line, table.String())
 		}
 	}
 }
@@ -143,15 +132,19 @@ func TestP9OneMistakeIsOneLine(t *testing.T) {
 		"--port 1 --etcd a:1 --interval 0 --ttl 3s": {`--interval "0": too short`},
 		"--port 1 --etcd a:1 --ttl x":               {`--ttl "x": not a time`},
 		"--port 1 --etcd a:1 --ttl -8s":             {`--ttl "-8s": negative`},
-		"--port --etcd --ip":                        {"--port: no value", "--etcd: no value", "--ip: no value"},
+		"--port --etcd --ip --ttl 1x":               {"--port: no value", "--ip: no value"},
+		"--port 1 --etcd":                           {"--etcd: no value"},
 		"--port 1 --etcd a:1 --ip= --ttl=":          {`--ip "": not an IP address`, `--ttl "": not a time`},
 		"--port 1 --etcd a,b,c:1":                   {`--etcd "a": no host, or no port`, `--etcd "b": no host, or no port`},
 		"--host-port 1 --ip :: --port 1":            {`--ip "::": stands for every IP`, "--etcd: required"},
-		"--port 1 --port=2 --etcd=a:1 stray":        {"--port: given twice", `"stray": a stray`},
+		"--port 1 --port=2 --etcd=a:1 --rise 0":     {"--port: given twice", `--rise "0": not a count`},
+		"--port 1 --port=2 --etcd=a:1 stray":        {`"stray": a stray`},
 		"--port 1 --etcd a:1 --container=":          {`--container "": not a container's id or name`},
 		"--port 1 --etcd a:1 --container -ab":       {`--container "-ab": not a container's id or name`},
 	} {
 		_, lines := configOf(t, nil, strings.Fields(args)...)
+		slices.Sort(lines)
+		slices.Sort(want)
 		if !slices.EqualFunc(lines, want, strings.HasPrefix) {
 			t.Errorf("%s\n got %q\nwant %q", args, lines, want)
 		}
@@ -176,25 +169,6 @@ func TestP9Times(t *testing.T) {
 		_, lines := configOf(t, nil, append(strings.Fields(args), "--port", "1", "--etcd", "a:1")...)
 		if !slices.EqualFunc(lines, want, strings.HasPrefix) {
 			t.Errorf("%s\n got %q\nwant %q", args, lines, want)
-		}
-	}
-}
-
-// What Docker says about the container can be a mistake too, and not only in a dry
-// run. The one line about it comes after the log's.
-func TestP9MistakeThatDockerFinds(t *testing.T) {
-	engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		if r.URL.Path != "/_ping" {
-			w.WriteHeader(http.StatusNotFound)
-		}
-	}))
-	defer engine.Close()
-	line := []string{"--port", "1", "--etcd", "127.0.0.1:1", "--container", "web", "--docker", "tcp://" + engine.Listener.Addr().String()}
-	for _, args := range [][]string{line, append(line, "--dry-run")} {
-		r := runWith(args...)
-		if r.code != exitUsage || !strings.Contains(r.stderr, "\ndockreg: --container \"web\": ") && !strings.HasPrefix(r.stderr, "dockreg: --container \"web\": ") {
-			t.Errorf("%q: exit code %d, %s", args, r.code, r.stderr)
 		}
 	}
 }

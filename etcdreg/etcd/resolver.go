@@ -1,4 +1,4 @@
-package etcdreg
+package etcd
 
 import (
 	"context"
@@ -10,14 +10,16 @@ import (
 // next one [measured], which is longer than any connecting here lasts: with the first
 // one dead, no name would ever be known.
 var resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := dialNameserver(ctx, network, address)
+	dial := (&net.Dialer{}).DialContext
+	if net.DefaultResolver.Dial != nil { // the process has a way of its own
+		dial = net.DefaultResolver.Dial
+	}
+	conn, err := dial(ctx, network, address)
 	if udp, ok := conn.(*net.UDPConn); ok && err == nil {
 		return impatient{udp}, nil
 	}
 	return conn, err
 }}
-
-var dialNameserver = (&net.Dialer{}).DialContext
 
 // impatient is a connection to a nameserver that is not waited for longer than this.
 // The last one to be asked has its answer by the next try, which is soon.

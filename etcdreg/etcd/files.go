@@ -1,4 +1,4 @@
-package etcdreg
+package etcd
 
 import (
 	"bytes"
@@ -53,7 +53,7 @@ func ReadCertificate(certFile, keyFile string) (pair *tls.Certificate, certErr, 
 		if err == nil {
 			return &both, nil, nil
 		}
-		keyErr = errors.New("a broken key, or one that doesn't belong to the certificate in --etcd-cert")
+		keyErr = errors.New("a broken key, or one that doesn't belong to the certificate")
 	}
 	return nil, certErr, keyErr
 }
@@ -147,7 +147,7 @@ func (f *files) latest() (contents, error) {
 		if err == nil {
 			f.good.authorities = pool
 		} else if f.good.authorities == nil {
-			return contents{}, fmt.Errorf("--etcd-cacert %q: %w", f.CACertFile, err)
+			return contents{}, fmt.Errorf("authorities in %q: %w", f.CACertFile, err)
 		}
 	}
 	if f.CertFile != "" {
@@ -157,9 +157,9 @@ func (f *files) latest() (contents, error) {
 			f.good.pair = pair
 		case f.good.pair != nil:
 		case certErr != nil:
-			return contents{}, fmt.Errorf("--etcd-cert %q: %w", f.CertFile, certErr)
+			return contents{}, fmt.Errorf("certificate in %q: %w", f.CertFile, certErr)
 		default:
-			return contents{}, fmt.Errorf("--etcd-key %q: %w", f.KeyFile, keyErr)
+			return contents{}, fmt.Errorf("key in %q: %w", f.KeyFile, keyErr)
 		}
 	}
 	f.good.password = cmp.Or(f.good.password, f.Password)
@@ -168,7 +168,7 @@ func (f *files) latest() (contents, error) {
 		if err == nil {
 			f.good.password = password
 		} else if f.good.password == "" {
-			return contents{}, fmt.Errorf("--etcd-password-file %q: %w", f.PasswordFile, err)
+			return contents{}, fmt.Errorf("password in %q: %w", f.PasswordFile, err)
 		}
 	}
 	return f.good, nil

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"dockreg/settings"
+)
+
+// completionCommand prints a script for a shell, which asks dockreg itself what could
+// come next (https://cli.urfave.org/v2/examples/bash-completions/).
+func completionCommand() *cli.Command {
+	return &cli.Command{
+		Name:         "completion",
+		Usage:        "print what completes dockreg's flags in bash, zsh or fish",
+		ArgsUsage:    "bash|zsh|fish",
+		HideHelp:     true,
+		OnUsageError: (&settings.Set{}).OnUsageError,
+		Action: func(c *cli.Context) error {
+			scripts := map[string]func() (string, error){
+				"bash": func() (string, error) { return bashCompletion, nil },
+				"zsh":  func() (string, error) { return zshCompletion, nil },
+				"fish": c.App.ToFishCompletion,
+			}
+			script, ok := scripts[c.Args().First()]
+			if !ok || c.NArg() > 1 {
+				return settings.Mistakes{fmt.Sprintf("completion %q: not one shell that it is for; give bash, zsh or fish", strings.Join(c.Args().Slice(), " "))}
+			}
+			text, err := script()
+			if err == nil {
+				_, err = fmt.Fprint(c.App.Writer, text)
+			}
+			return err
+		},
+		BashComplete: func(c *cli.Context) { _, _ = fmt.Fprintln(c.App.Writer, "bash\nzsh\nfish") },
+	}
+}
+
+const bashCompletion = `# dockreg in bash: source <(dockreg completion bash)
+_dockreg() {
+  local words=("${COMP_WORDS[@]:0:COMP_CWORD}") current=${COMP_WORDS[COMP_CWORD]}
+  [[ $current == -* ]] && words+=("$current")
+  mapfile -t COMPREPLY < <(compgen -W "$("${words[@]}" --generate-bash-completion 2>/dev/null)" -- "$current")
+}
+complete -o bashdefault -o default -F _dockreg dockreg
+`
+
+const zshCompletion = `#compdef dockreg
+# dockreg in zsh: source <(dockreg completion zsh)
+_dockreg() {
+  local -a found asked
+  asked=("${words[@]:0:$((CURRENT-1))}")
+  [[ ${words[CURRENT]} == -* ]] && asked+=("${words[CURRENT]}")
+  found=("${(@f)$("${asked[@]}" --generate-bash-completion 2>/dev/null)}")
+  if [[ -n ${found[1]} ]]; then compadd -- "${found[@]}"; else _files; fi
+}
+compdef _dockreg dockreg
+`

@@ -1,0 +1,86 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+)
+
+// connect returns a client that is connected to the member in use: the one that is
+// there, or a new one. It takes no longer than within, or than the patience.
+func (c *Client) connect(ctx context.Context, within time.Duration) (*clientv3.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.patience.of(within))
+	defer cancel()
+	if c.client == nil {
+		if err := c.members.refresh(ctx); err != nil {
+			return nil, err
+		}
+		if err := c.dial(ctx); err != nil {
+			return nil, err
+		}
+	}
+	conn := c.client.ActiveConnection()
+	for {
+		switch state := conn.GetState(); state {
+		case connectivity.Ready:
+			return c.client, nil
+		case connectivity.TransientFailure, connectivity.Shutdown:
+			return nil, errUnreachable
+		default: // requests would wait for it until their deadline
+			conn.Connect()
+			if !conn.WaitForStateChange(ctx, state) {
+				return nil, fmt.Errorf("connect: %w", ctx.Err())
+			}
+		}
+	}
+}
+
+// dial makes a client of the member in use, which has authenticated if there is a
+// user.
+func (c *Client) dial(ctx context.Context) error {
+	at := c.members.current()
+	c.link = c.link.next()
+	var transport credentials.TransportCredentials = newPlain(c.link)
+	if strings.HasPrefix(at, "https://") {
+		transport = newSecure(c.link, c.session.files)
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{at},
+		Logger:    zap.NewNop(), // what matters comes back as an error
+		// A member that has no leader would be asked a hundred times. Another one is
+		// better.
+		MaxUnaryRetries: 1,
+		// These come after the client's own, and so replace them.
+		DialOptions: []grpc.DialOption{
+			grpc.WithConnectParams(grpc.ConnectParams{
+				// gRPC's own back-off grows to 120 s; after an outage of any length
+				// the key is to be back within two seconds.
+				Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
+				MinConnectTimeout: c.patience.of(Timeout),
+			}),
+			grpc.WithContextDialer(c.link.dial),
+			grpc.WithTransportCredentials(transport),
+			grpc.WithPerRPCCredentials(c.session),
+			grpc.WithChainUnaryInterceptor(c.session.call),
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	c.client = client
+	if c.config.Username == "" {
+		return nil
+	}
+	if err = c.session.login(ctx, client.ActiveConnection()); err != nil {
+		c.Close()
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+package etcdreg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/etcdreg/etcd"
+	"dockreg/sidekick"
+)
+
+// Who may do what to a key (promise P3):
+//
+//   - An instance revokes its own leases alone, and deletes in no other way.
+//   - It overwrites a key that nobody's lease holds, that its own lease holds, or that
+//     was there when it first looked: that one is of an earlier instance.
+//   - It overwrites what it has looked at, and nothing that came in between: put.
+//   - It leaves a key alone that came later, and stands by until that is gone. Then
+//     who registers has to prove its app and its address anew.
+
+// stateError is about the key, rather than about etcd.
+type stateError struct {
+	text string
+	is   error // what the sidekick takes it for, or nil
+}
+
+func (e *stateError) Error() string        { return e.text }
+func (e *stateError) Is(target error) bool { return e.is != nil && target == e.is }
+
+var (
+	errGone  = &stateError{"the lease is gone, and the key with it", sidekick.ErrLost}
+	errFree  = &stateError{"the key is free again", sidekick.ErrLost}
+	errRaced = &stateError{"somebody else wrote the key in the same moment", nil}
+)
+
+func errTaken(kv *mvccpb.KeyValue) error {
+	return &stateError{fmt.Sprintf("a newer instance has the key, on lease %x", kv.Lease), sidekick.ErrTaken}
+}
+
+// settle returns nil if the key, as it was seen, may be put. If a newer instance has
+// it, this one's lease is given up.
+func (r *Registry) settle(ctx context.Context, kv *mvccpb.KeyValue) error {
+	switch {
+	case r.newer(kv):
+		r.standsBy = true
+		if err := r.leave(ctx); err != nil {
+			return err
+		}
+		return errTaken(kv)
+	case r.standsBy:
+		r.standsBy = false
+		return errFree
+	}
+	return nil
+}
+
+// newer says whether the key is held by an instance that came after this one. A
+// key without a lease is nobody's: no instance leaves one behind.
+func (r *Registry) newer(kv *mvccpb.KeyValue) bool {
+	return kv.GetLease() != 0 && !slices.Contains(r.leases.own, clientv3.LeaseID(kv.Lease)) && kv.ModRevision > r.past.began
+}
+
+// put writes the record, if the key is as it was seen, so that nobody who came in
+// between is overwritten. It returns the key's new revision.
+func (r *Registry) put(ctx context.Context, seen int64) (revision int64, err error) {
+	var done *clientv3.TxnResponse
+	err = r.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, client *clientv3.Client) error {
+		done, err = client.Txn(ctx).
+			If(clientv3.Compare(clientv3.ModRevision(r.record.Key), "=", seen)).
+			Then(clientv3.OpPut(r.record.Key, r.record.Value, clientv3.WithLease(r.leases.current))).
+			Commit()
+		if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return fmt.Errorf("put key: %w", err)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case done == nil:
+		return 0, r.leases.lose()
+	case !done.Succeeded:
+		return 0, errRaced
+	}
+	r.past.see(done.Header, false)
+	return done.Header.Revision, nil
+}
+
+// past is what a Registry knows of etcd's history.
+type past struct {
+	cluster uint64
+	latest  int64 // the latest revision seen
+	began   int64 // the one at the first look: what was written later came later
+}
+
+// see takes in what an answer says. A revision that went back, or another cluster,
+// is another history, of an etcd that lost its data or was restored: what is there
+// now is an earlier instance's, except to one that stood by: it is not the newest.
+func (p *past) see(h *etcdserverpb.ResponseHeader, standsBy bool) {
+	switch {
+	case p.cluster == 0:
+		p.began = h.Revision
+	case p.cluster == h.ClusterId && p.latest <= h.Revision:
+	case standsBy:
+		p.began = 0
+	default:
+		p.began = h.Revision
+	}
+	p.cluster, p.latest = h.ClusterId, h.Revision
+}

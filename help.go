@@ -1,0 +1,39 @@
+package main
+
+// help is the text of dockreg help, for the library to fill in: the flags stand in the
+// order in which they were declared, under their groups.
+const help = `{{.Name}} {{.Usage}}
+
+It runs beside the app, in the same Docker container. It asks Docker for the host
+port that the app's port is published on, probes the app, and keeps the key
+/service/<host ip>:<host port> in etcd on a lease, while the app passes and only
+then. The app hangs, crashes or stops: the key goes.
+
+Usage:
+  dockreg --etcd URLS --port N [--ip ADDR] [flags]
+  dockreg help
+  dockreg --version
+
+Examples:
+  dockreg --etcd http://10.1.0.101:2379,http://10.1.0.102:2379 --port 8000 --ip 10.1.0.101
+  dockreg --etcd 10.1.0.101:2379 --port 50051 --ip 10.1.0.101 --check grpc --dry-run
+  dockreg --etcd 10.1.0.101:2379 --port 8000 --ip 10.1.0.101 --host-port 8000 --check tcp
+
+Other commands:{{range .VisibleCommands}}
+  {{.Name}} {{.ArgsUsage}}{{"\t"}}{{.Usage}}{{end}}
+{{$group := ""}}{{range .VisibleFlags}}{{with .GetCategory}}{{if ne . $group}}{{$group = .}}
+{{.}}:
+{{end}}{{end}}{{if .GetCategory}}  {{.}}
+{{end}}{{end}}
+Environment:
+  Each flag can be set there too: --host-port is DOCKREG_HOST_PORT, and so on. A
+  flag beats the environment; an empty variable counts as not set. A password
+  for etcd belongs there, or into a file, where no process list shows it:
+  DOCKREG_ETCD_PASSWORD, or DOCKREG_ETCD=http://user:password@10.1.0.101:2379
+
+Exit codes:
+  0 stopped as asked; also when etcd did not answer within 2 s, and the key lapses
+  2 wrong usage or configuration
+  1 anything else
+  An etcd, Docker or app that does not answer is waited for.
+`

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"dockreg/etcdreg"
+	"dockreg/etcdreg/etcd"
+	"dockreg/probe/port"
+	"dockreg/settings"
+	"dockreg/sidekick"
+)
+
+// registerCommand is dockreg without a command's name: it lives one registration, until
+// a signal asks to stop.
+func registerCommand(stdout, stderr io.Writer) *cli.App {
+	set := &settings.Set{}
+	where, what, logs := set.Etcd(), set.Registration("dockreg/"+version), set.Log()
+	return &cli.App{
+		Name:                  "dockreg",
+		HelpName:              "dockreg",
+		Usage:                 "keeps an app's address in etcd while the app answers",
+		Version:               version,
+		Writer:                stdout,
+		ErrWriter:             stderr,
+		CustomAppHelpTemplate: help,
+		EnableBashCompletion:  true,
+		Flags:                 set.Flags(),
+		OnUsageError:          set.OnUsageError,
+		// By default the library exits by itself.
+		ExitErrHandler: func(*cli.Context, error) {},
+		Action: func(c *cli.Context) error {
+			if err := set.Read(c); err != nil {
+				return err
+			}
+			config, prober, etcdConfig := what.Config(), what.Prober(), where.Config()
+			if err := set.Err(); err != nil {
+				return err
+			}
+			log := logs.Logger(stderr)
+			locator, err := what.Locator()
+			if err != nil {
+				return err
+			}
+			// Twice that leaves a lease enough for a second try.
+			etcdConfig.Patience, etcdConfig.Log = config.TTL/4, log
+			client := etcd.New(etcdConfig)
+			defer client.Close()
+			registry := etcdreg.New(client, config.TTL)
+			defer registry.Close()
+			s := &sidekick.Sidekick{
+				Config: config, Locator: locator, Prober: prober, Registry: registry, Log: log,
+				Watcher: &port.Watcher{Port: what.Port(), Log: log},
+			}
+			if what.DryRun() {
+				set.Show(stdout)
+				return set.Advise(dryRun(c.Context, stdout, s, client))
+			}
+			ctx, hurry, release := onSignals(c.Context, log)
+			defer release()
+			members := etcdConfig.Endpoints
+			if domain := etcdConfig.DiscoverySRV; domain != "" {
+				members = []string{"SRV records of " + domain}
+			}
+			log.Info("starting", "version", version, "check", prober.String(), "etcd", members)
+			return set.Advise(s.Run(ctx, hurry))
+		},
+	}
+}
+
+// onSignals returns a context that the first TERM or INT ends, and a channel on
+// which any further one is delivered. Release ends the waiting for them.
+func onSignals(parent context.Context, log *slog.Logger) (ctx context.Context, hurry <-chan struct{}, release func()) {
+	ctx, stop := context.WithCancel(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	again := make(chan struct{}, 1)
+	released, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case s := <-signals:
+				if ctx.Err() == nil {
+					log.Info("asked to stop", "signal", s.String())
+					stop()
+					continue
+				}
+				select {
+				case again <- struct{}{}:
+				default:
+				}
+			case <-released:
+				return
+			}
+		}
+	}()
+	return ctx, again, func() {
+		signal.Stop(signals)
+		close(released)
+		<-ended
+		stop()
+	}
+}

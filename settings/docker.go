@@ -1,0 +1,70 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+
+	"dockreg/sidekick/docker"
+)
+
+// Docker says where Docker is.
+type Docker struct {
+	address *Setting[string]
+}
+
+// Docker adds the settings of how to talk to Docker.
+func (s *Set) Docker() *Docker {
+	address := define(which, "docker", "ADDR", "/var/run/docker.sock", "Docker: a path, unix:///path or tcp://host:port; DOCKER_HOST\ntoo says so")
+	address.EnvVars = []string{"DOCKER_HOST"}
+	address.show = func() string { return redact(address.text()) }
+	s.advise(docker.ErrNotDocker, "give --docker the address of the engine that runs this container")
+	return &Docker{add(s, address, parseDocker)}
+}
+
+// Host is Docker's address as a URL.
+func (d *Docker) Host() string { return d.address.Value }
+
+func parseDocker(text string) (string, error) {
+	const fix = "give a path, unix:///path or tcp://host:port"
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		scheme, rest = "unix", text
+	}
+	switch scheme {
+	case "tcp":
+		if host, port, err := net.SplitHostPort(rest); err != nil || host == "" || strings.Contains(host, "@") || !isPort(port) {
+			return "", quote(redact(text), errors.New("no host and port after tcp://; "+fix))
+		}
+	case "unix":
+		if !strings.HasPrefix(rest, "/") {
+			return "", errors.New("not an absolute path; " + fix)
+		}
+		// A path where nothing is may get its socket later.
+		info, err := os.Stat(rest)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			return "", errors.New("a folder, not a socket; docker run -v makes one where the host has no such file: mount the socket, and give its path")
+		case info.Mode().Type() != os.ModeSocket:
+			return "", errors.New("a file, not a socket; give the path of Docker's socket")
+		}
+	default:
+		return "", quote(redact(text), fmt.Errorf("can't talk to Docker by %s://; %s", redact(scheme), fix))
+	}
+	return scheme + "://" + rest, nil
+}
+
+// containerName is what Docker takes as a container's name, of two characters or
+// more; an id is one too.
+var containerName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+
+func parseContainer(text string) (string, error) {
+	if !containerName.MatchString(text) {
+		return "", errors.New("not a container's id or name; give what docker ps shows")
+	}
+	return text, nil
+}

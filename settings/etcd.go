@@ -1,0 +1,270 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"dockreg/etcdreg/etcd"
+)
+
+// passwordEnv is no setting: a flag's value shows in the process list.
+const passwordEnv = "DOCKREG_ETCD_PASSWORD" //nolint:gosec // the name of one
+
+// Etcd says where etcd is, and how to be let in.
+type Etcd struct {
+	set          *Set
+	urls         *Setting[etcdURLs]
+	domain       *Setting[string]
+	authorities  *Setting[string]
+	cert, key    *Setting[string]
+	serverName   *Setting[string]
+	user         *Setting[string]
+	passwordFile *Setting[string]
+}
+
+// Etcd adds the settings of how to talk to etcd.
+func (s *Set) Etcd() *Etcd {
+	e := &Etcd{set: s}
+	e.urls = addList(s, define(where, "etcd", "URLS", "", "etcd's members, comma-separated or repeated: http://host:port,\nhttps://host:port or host:port; required, unless there is\n--etcd-discovery-srv"), e.parseURLs)
+	e.domain = add(s, define(where, "etcd-discovery-srv", "DOMAIN", "", "in place of --etcd: domain whose DNS SRV records name etcd's\nmembers, _etcd-client-ssl._tcp.DOMAIN or _etcd-client._tcp.DOMAIN"), e.parseDomain)
+	e.authorities = add(s, define(access, "etcd-cacert", "FILE", "", "certificates, in PEM, of the authorities to trust with etcd's\ncertificate, instead of the system's"), parseAuthorities)
+	e.cert = add(s, define(access, "etcd-cert", "FILE", "", "certificate, in PEM, to show to etcd; with --etcd-key"), text)
+	e.key = add(s, define(access, "etcd-key", "FILE", "", "the key of that certificate, in PEM"), text)
+	e.serverName = add(s, define(access, "etcd-server-name", "NAME", "", "name to check etcd's certificate for, instead of the URL's host"), parseServerName)
+	e.user = add(s, define(access, "etcd-user", "NAME", "", "user to authenticate as"), parseUser)
+	e.passwordFile = add(s, define(access, "etcd-password-file", "FILE", "", "file that holds the user's password; or give the password in the\nenvironment, as "+passwordEnv), parsePasswordFile)
+	e.urls.show = func() string { return e.urls.Value.String() }
+
+	s.advise(etcd.ErrMaybeTLS, "if it speaks TLS, give https:// in --etcd")
+	s.advise(etcd.ErrMaybePlain, "if it speaks no TLS, give http:// in --etcd")
+	s.advise(etcd.ErrAuthority, "give the certificate of the one that signed it as --etcd-cacert")
+	s.advise(etcd.ErrName, "if it is the right etcd, give a name of it as --etcd-server-name")
+	s.advise(etcd.ErrNoCertificate, "give --etcd-cert and --etcd-key")
+	s.advise(etcd.ErrCertificate, "see --etcd-cert; etcd's log says why")
+	s.advise(etcd.ErrNoUser, "give --etcd-user, with --etcd-password-file or %s", passwordEnv)
+	return e
+}
+
+// Config returns what package etcd needs, once the settings have been read.
+func (e *Etcd) Config() etcd.Config {
+	if !e.domain.isGiven() {
+		e.urls.require("give etcd's address, such as --etcd http://10.1.0.101:2379, or --etcd-discovery-srv")
+	}
+	e.checkCertificate()
+	_, tls := e.scheme()
+	c := etcd.Config{
+		Endpoints:    e.urls.Value.urls,
+		DiscoverySRV: e.domain.Value,
+		DiscoveryTLS: tls != "",
+		CACertFile:   e.authorities.Value,
+		CertFile:     e.cert.Value,
+		KeyFile:      e.key.Value,
+		ServerName:   e.serverName.Value,
+		Username:     e.urls.Value.user,
+		Password:     e.urls.Value.password,
+	}
+	by := "DOCKREG_ETCD"
+	if e.checkUser() {
+		c.Username, c.Password, c.PasswordFile = e.user.Value, os.Getenv(passwordEnv), e.passwordFile.Value
+		if by = passwordEnv; c.PasswordFile != "" {
+			by = e.passwordFile.label()
+		}
+		e.user.show = func() string { return c.Username + ", with the password in " + by }
+	}
+	e.set.advise(etcd.ErrPassword, "the password is the one in %s", by)
+	return c
+}
+
+// scheme is that of members given without one; with TLS comes which setting says that
+// there is to be TLS: each of these does by itself.
+func (e *Etcd) scheme() (scheme, label string) {
+	for _, f := range []*Setting[string]{e.authorities, e.cert, e.key, e.serverName} {
+		if f.isGiven() {
+			return "https://", f.label()
+		}
+	}
+	return "http://", ""
+}
+
+// parseDomain reads whose SRV records name the members.
+func (e *Etcd) parseDomain(text string) (string, error) {
+	switch {
+	case e.urls.isGiven():
+		return "", fmt.Errorf("a second way to find etcd, beside %s; give one of them", e.urls.label())
+	case isIP(text) || !hostName.MatchString(strings.TrimSuffix(text, ".")):
+		return "", errors.New("not a domain; give the one whose SRV records name etcd's members, such as example.org")
+	}
+	return text, nil
+}
+
+func parseAuthorities(file string) (string, error) {
+	if _, err := etcd.ReadAuthorities(file); err != nil {
+		return "", fmt.Errorf("%w; give the certificates, in PEM, of the authorities that sign etcd's", err)
+	}
+	return file, nil
+}
+
+func (e *Etcd) checkCertificate() {
+	switch {
+	case !e.cert.isGiven() && !e.key.isGiven():
+	case !e.cert.isGiven():
+		e.key.blamef("a key without a certificate; give --etcd-cert too")
+	case !e.key.isGiven():
+		e.cert.blamef("a certificate without its key; give --etcd-key too")
+	default:
+		_, certErr, keyErr := etcd.ReadCertificate(e.cert.Value, e.key.Value)
+		if certErr != nil {
+			e.cert.blamef("%w; give the certificate, in PEM, that etcd is to be shown", certErr)
+		}
+		if keyErr != nil {
+			e.key.blamef("%w; give the key, in PEM, of the certificate in --etcd-cert", keyErr)
+		}
+	}
+}
+
+func parseServerName(text string) (string, error) {
+	if !isIP(text) && !hostName.MatchString(text) {
+		return "", errors.New("not a host's name or IP; give one that etcd's certificate is for, without a port")
+	}
+	return text, nil
+}
+
+func parseUser(text string) (string, error) {
+	name, _, colon := strings.Cut(text, ":")
+	switch {
+	case colon: // what follows is a password, most likely
+		return "", quote(name+":…", errors.New("a colon in the user's name; give the name alone, and the password by --etcd-password-file or "+passwordEnv))
+	case name == "" || !isPlain(name):
+		return "", errors.New("empty, or not plain text; give the name of a user that etcd knows")
+	}
+	return name, nil
+}
+
+func parsePasswordFile(file string) (string, error) {
+	if _, err := etcd.ReadPassword(file); err != nil {
+		err = fmt.Errorf("%w; give a file with the password of the user in --etcd-user", err)
+		if !strings.Contains(file, "/") {
+			return "", quote("…", err) // the password itself, perhaps
+		}
+		return "", err
+	}
+	return file, nil
+}
+
+// checkUser holds the ways to name a user and a password against each other. It says
+// whether they are those of --etcd-user.
+func (e *Etcd) checkUser() bool {
+	user, file, variable := e.user, e.passwordFile, os.Getenv(passwordEnv)
+	inURL := e.urls.Value.user != ""
+	if !utf8.ValidString(variable) {
+		e.set.mistake("%s: not UTF-8, which etcd wants of a password", passwordEnv)
+	}
+	switch {
+	case user.isGiven() && user.wrong:
+	case user.isGiven() && inURL:
+		user.blamef("a second user, beside the one in DOCKREG_ETCD; give one of them")
+	case user.isGiven() && !file.isGiven() && variable == "":
+		user.blamef("a user without a password; give --etcd-password-file, or %s in the environment", passwordEnv)
+	}
+	switch {
+	case file.isGiven() && variable != "":
+		file.blamef("a second password, beside %s; give one of them", passwordEnv)
+	case inURL && !user.isGiven() && file.isGiven():
+		file.blamef("a second password, beside the one in DOCKREG_ETCD; give one of them")
+	case inURL && !user.isGiven() && variable != "":
+		e.set.mistake("%s: a second password, beside the one in DOCKREG_ETCD; give one of them", passwordEnv)
+	case !user.isGiven() && file.isGiven():
+		file.blamef("a password without a user; give --etcd-user too")
+	case !user.isGiven() && variable != "":
+		e.set.mistake("%s: a password without a user; give --etcd-user too", passwordEnv)
+	}
+	return user.isGiven()
+}
+
+// etcdURLs is what --etcd says.
+type etcdURLs struct {
+	urls           []string // with nothing secret in them
+	user, password string
+}
+
+func (e etcdURLs) String() string {
+	s := strings.Join(e.urls, ",")
+	if e.user != "" {
+		s += " as user " + e.user + ", with a password"
+	}
+	return s
+}
+
+func (e *Etcd) parseURLs(texts []string) (found etcdURLs, err error) {
+	scheme, tls := e.scheme()
+	list := strings.Join(texts, ",")
+	fix := "give http://host:port, https://host:port or host:port, such as http://10.1.0.101:2379"
+	secret := strings.Contains(list, "@")
+	if secret {
+		fix += "; in a password write a comma as %2C, an @ as %40 and a / as %2F"
+	}
+	var errs []error
+	schemes := map[string]bool{}
+	users := map[string]bool{}
+	for text := range strings.SplitSeq(list, ",") {
+		text = strings.TrimSpace(text)
+		shown := redact(text)
+		if secret && shown == text {
+			shown = "…" // it may be half of a password with a comma in it
+		}
+		blame := func(format string, args ...any) {
+			errs = append(errs, quote(shown, fmt.Errorf(format, args...)))
+		}
+		if text == "" {
+			shown = ""
+			blame("an empty address in the list; %s", fix)
+			continue
+		}
+		if !strings.Contains(text, "://") {
+			text = scheme + text
+		}
+		u, err := url.Parse(text)
+		switch {
+		case err != nil:
+			blame("not a URL; %s", fix)
+			continue
+		case u.Scheme != "http" && u.Scheme != "https":
+			blame("etcd is not spoken to by %s://; %s", u.Scheme, fix)
+			continue
+		case u.Hostname() == "" || !isPort(u.Port()):
+			blame("no host, or no port from 1 to 65535; %s", fix)
+			continue
+		case strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+			blame("more than a host and a port; %s", fix)
+			continue
+		}
+		if u.Scheme == "http" && tls != "" {
+			blame("http is without TLS, which %s is for; give https:// or leave it away", tls)
+		}
+		schemes[u.Scheme] = true
+		if u.User != nil {
+			users[u.User.String()] = true
+			found.user = u.User.Username()
+			found.password, _ = u.User.Password()
+			switch {
+			case strings.HasPrefix(e.urls.label(), "--"):
+				blame("the process list shows a password in a flag; give the URLs in the environment, as DOCKREG_ETCD")
+			case found.user == "" || found.password == "":
+				blame("a user without a password, or the other way round; give http://user:password@host:port")
+			}
+		}
+		found.urls = append(found.urls, u.Scheme+"://"+u.Host)
+	}
+	all := strings.Join(found.urls, ",")
+	if len(schemes) > 1 {
+		errs = append(errs, quote(all, errors.New("http and https mixed; give all members with the same one")))
+	}
+	if len(users) > 1 {
+		errs = append(errs, quote(all, errors.New("more than one user or password; give all members the same one")))
+	}
+	return found, errors.Join(errs...)
+}

@@ -1,0 +1,124 @@
+package settings
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"dockreg/etcdreg/etcd"
+	"dockreg/probe"
+	"dockreg/sidekick"
+	"dockreg/sidekick/docker"
+)
+
+// Registration says what to register, and when.
+type Registration struct {
+	set    *Set
+	docker *Docker
+	agent  string
+
+	port, hostPort *Setting[uint16]
+	ip             *Setting[netip.Addr]
+	key, value     *Setting[string]
+	container      *Setting[string]
+
+	check             *Setting[string]
+	interval, timeout *Setting[time.Duration]
+	rise, fall        *Setting[int]
+	ttl, drain        *Setting[time.Duration]
+	dryRun            *Setting[bool]
+}
+
+// Registration adds the settings of one registration. agent is what its probes and
+// its questions to Docker call themselves.
+func (s *Set) Registration(agent string) *Registration {
+	r := &Registration{
+		set: s, docker: s.Docker(), agent: agent,
+		port:      add(s, define(what, "port", "N", "", "the app's port inside the container; required"), parsePort),
+		ip:        add(s, define(what, "ip", "ADDR", "", "host IP to register, v4 or v6; by default the one that Docker\npublished the port on, and needed where that is 0.0.0.0 or ::"), parseIP),
+		hostPort:  add(s, define(what, "host-port", "N", "", "host port to register, without asking Docker; needs --ip"), parsePort),
+		key:       add(s, define(what, "key", "NAME", "service", "parent of the key; may hold inner slashes: service/web"), parseKey),
+		value:     add(s, define(what, "value", "TEXT", "running", "the record: what is stored under the key"), text),
+		ttl:       add(s, define(where, "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, more than fall x interval + timeout"), parseTTL),
+		check:     add(s, define(passes, "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without\na shell"), text),
+		interval:  add(s, define(passes, "interval", "TIME", "5s", "from the start of one probe to the start of the next"), parseSpan),
+		timeout:   add(s, define(passes, "timeout", "TIME", "3s", "the whole of one probe; at most the interval"), parseSpan),
+		rise:      add(s, define(passes, "rise", "N", "1", "passes in a row to register"), parseCount),
+		fall:      add(s, define(passes, "fall", "N", "1", "failures in a row to deregister"), parseCount),
+		container: add(s, define(which, "container", "ID", "", "this container's id or name; by default found out"), parseContainer),
+		drain:     add(s, define(runs, "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting"), parseTime),
+		dryRun:    add(s, define(runs, "dry-run", "", "", "find everything out, show it, probe once, write nothing; exit 0,\nor 1 with the reason why the app would not be registered now"), parseBool),
+	}
+	r.port.required = "give the app's port inside the container, such as --port 8000"
+	r.check.secret = true
+	s.advise(docker.ErrNoHostIP, "give the host's IP that consumers dial, such as --ip 10.1.0.101")
+	s.advise(docker.ErrNotPublished, "or give --port the app's port")
+	s.advise(docker.ErrNoSuchContainer, "give --container the id or name of the one that dockreg runs in")
+	s.advise(docker.ErrUnknownSelf, "give --container with its id or name, or --host-port and --ip to do without Docker")
+	return r
+}
+
+// Config returns the sidekick's part, once the settings have been read. It holds the
+// durations against each other, those that are right by themselves.
+func (r *Registration) Config() sidekick.Config {
+	if r.hostPort.Value != 0 {
+		r.ip.require("--host-port does without Docker, which would know the host's IP; give it, such as --ip 10.1.0.101")
+	}
+	c := sidekick.Config{
+		Parent: r.key.Value, Value: r.value.Value,
+		Interval: r.interval.Value, Timeout: r.timeout.Value, Rise: r.rise.Value, Fall: r.fall.Value,
+		TTL: r.ttl.Value, Drain: r.drain.Value,
+	}
+	r.set.advise(etcd.ErrPermission, "grant a role of it readwrite on the prefix /%s/", c.Parent)
+	if r.interval.wrong || r.timeout.wrong {
+		return c
+	}
+	if c.Timeout > c.Interval {
+		r.timeout.blamef("longer than the interval, %s; give at most that", r.interval.text())
+	}
+	if r.ttl.wrong || r.fall.wrong {
+		return c
+	}
+	// Nothing renews between the last pass and the failure that deregisters. The
+	// sum itself may be more than a duration holds.
+	if fits := (c.TTL - c.Timeout - 1) / time.Duration(c.Fall); fits < c.Interval {
+		r.ttl.blamef("too short for the key to last until the app has failed; give more than %d x the interval + the timeout, %d x %s + %s",
+			c.Fall, c.Fall, r.interval.text(), r.timeout.text())
+	}
+	return c
+}
+
+// DryRun says whether nothing is to be written.
+func (r *Registration) DryRun() bool { return r.dryRun.Value }
+
+// Port is the app's.
+func (r *Registration) Port() int { return int(r.port.Value) }
+
+// Locator returns who finds the address: Docker, or the settings themselves.
+func (r *Registration) Locator() (sidekick.Locator, error) {
+	if r.hostPort.Value != 0 {
+		return sidekick.Fixed(netip.AddrPortFrom(r.ip.Value, r.hostPort.Value)), nil
+	}
+	return docker.New(r.Docker())
+}
+
+// Docker returns the Locator's part that asks Docker.
+func (r *Registration) Docker() docker.Config {
+	return docker.Config{Host: r.docker.Host(), Container: r.container.Value, Port: r.Port(), IP: r.ip.Value, UserAgent: r.agent}
+}
+
+// Prober returns who asks the app. It is to be called after Config.
+func (r *Registration) Prober() *probe.Probe {
+	check := r.check.text()
+	p, err := probe.Parse(check, r.Port(), r.agent)
+	if err != nil {
+		// What follows the kind may be a password, or a token.
+		if i := strings.IndexAny(check, ": \t\n?"); i >= 0 && i < len(check)-1 {
+			check = check[:i+1] + "…"
+		}
+		r.check.blame(quote(check, err))
+		return nil
+	}
+	r.check.show = p.String
+	return p
+}

@@ -1,0 +1,178 @@
+// Package settings is what the command line and the environment may say, and what is
+// wrong with what they say: all of it at once. Each group of settings that commands
+// share has a file: it adds its flags to a command's Set, and once they are read makes
+// the configuration of the package that they are about.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Set is the settings of one command.
+type Set struct {
+	all      []*setting
+	latest   *setting // on the command line
+	mistakes Mistakes
+	advice   []advice
+}
+
+// Mistakes are what is wrong with the settings, a line each. As an error it stands for
+// wrong usage.
+type Mistakes []string
+
+func (m Mistakes) Error() string { return strings.Join(m, "\n") }
+
+func (s *Set) mistake(format string, args ...any) {
+	s.mistakes = append(s.mistakes, fmt.Sprintf(format, args...))
+}
+
+// Err returns the Mistakes so far, or nil.
+func (s *Set) Err() error {
+	if len(s.mistakes) == 0 {
+		return nil
+	}
+	return s.mistakes
+}
+
+// Flags returns the settings for the library, in the order of their groups.
+func (s *Set) Flags() []cli.Flag {
+	slices.SortStableFunc(s.all, func(a, b *setting) int { return slices.Index(groups, a.Category) - slices.Index(groups, b.Category) })
+	var flags []cli.Flag
+	for _, f := range s.all {
+		flags = append(flags, f)
+	}
+	return flags
+}
+
+// find returns the setting of that name, or nil.
+func (s *Set) find(name string) *setting {
+	if i := slices.IndexFunc(s.all, func(f *setting) bool { return f.Name == name }); i >= 0 {
+		return s.all[i]
+	}
+	return nil
+}
+
+// Read reads each setting by itself. Of a command line that the parser took for
+// something else than was meant, it returns that alone, as an error.
+func (s *Set) Read(c *cli.Context) error {
+	for _, f := range s.all {
+		for _, text := range f.given {
+			if name, _, _ := strings.Cut(strings.TrimLeft(text, "-"), "="); strings.HasPrefix(text, "-") && s.find(name) != nil {
+				s.mistake("--%s: no value behind it; give --%s %s", f.Name, f.Name, f.placeholder)
+			}
+		}
+	}
+	if stray := c.Args().First(); stray != "" && s.Err() == nil {
+		if s.latest != nil && s.latest.secret {
+			s.mistake("--%s: a stray argument behind it; quote the whole of the %s", s.latest.Name, s.latest.Name)
+		} else {
+			s.mistake("%q: a stray argument; every setting is a flag that starts with --", redact(stray))
+		}
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	for _, f := range s.all {
+		f.read()
+	}
+	return nil
+}
+
+// OnUsageError says in our words what the parser stopped at, without its value, which
+// may be a password.
+func (s *Set) OnUsageError(_ *cli.Context, err error, _ bool) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		return Mistakes{dashed(name) + ": no such flag; " + s.suggestion(name)}
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		return Mistakes{fmt.Sprintf("--%s: no value behind it; give --%s %s", name, name, s.find(name).placeholder)}
+	}
+	if strings.HasPrefix(text, "bad flag syntax: ") {
+		return Mistakes{"a stray argument that starts with dashes; every setting is a flag such as --key"}
+	}
+	return Mistakes{text}
+}
+
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+func (s *Set) suggestion(name string) string {
+	if name == "etcd-password" { // some will try
+		return "the process list would show the password; give --etcd-password-file, or " + passwordEnv + " in the environment"
+	}
+	if found := cli.SuggestFlag(s.Flags(), name, true); found != "" {
+		return "did you mean " + found + "?"
+	}
+	return "dockreg help lists them"
+}
+
+// Show writes a table of all settings as they are in force, and where they come from,
+// with what is secret left out.
+func (s *Set) Show(w io.Writer) {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(out, "setting\tvalue\tset by")
+	for _, f := range s.all {
+		by := "default"
+		if f.isGiven() {
+			by = f.label()
+		}
+		_, _ = fmt.Fprintf(out, "--%s\t%s\t%s\n", f.Name, f.shown(), by)
+	}
+	_ = out.Flush()
+}
+
+// advice is what to do about an error of another package: those know no flags.
+type advice struct {
+	about error
+	text  string
+}
+
+// advise adds what to do about errors that have this one in their tree.
+func (s *Set) advise(about error, format string, args ...any) {
+	s.advice = append(s.advice, advice{about, fmt.Sprintf(format, args...)})
+}
+
+// Advise returns err with what to do about it behind it, if that is known.
+func (s *Set) Advise(err error) error {
+	for _, a := range s.advice {
+		if errors.Is(err, a.about) {
+			return fmt.Errorf("%w; %s", err, a.text)
+		}
+	}
+	return err
+}
+
+// adviseLog is slog's ReplaceAttr that advises about all errors.
+func (s *Set) adviseLog(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.AnyValue(s.Advise(err))
+	}
+	return a
+}
+
+// redact hides what stands before an @ in an address, whatever else is wrong
+// with it.
+func redact(address string) string {
+	at := strings.LastIndex(address, "@")
+	if at < 0 {
+		return address
+	}
+	scheme, _, ok := strings.Cut(address[:at], "://")
+	if !ok {
+		return "…" + address[at:]
+	}
+	return scheme + "://…" + address[at:]
+}
