@@ -13,9 +13,9 @@ import (
 // Probe asks one app one kind of question. It is not safe for concurrent use.
 type Probe struct {
 	show string
-	// ask returns nil if the app passed, else the reason why not, in words that
-	// are the same each time and hold no secret, and that go on with "in time" if
-	// it is a context.DeadlineExceeded.
+	// ask returns nil if the app passed, and otherwise the reason why not, in words
+	// that are the same each time and hold no secret. A reason that is a
+	// context.DeadlineExceeded goes on with "in time".
 	ask func(ctx context.Context) error
 }
 
@@ -69,8 +69,8 @@ func syntax() string {
 // String returns the check with what may be secret left out.
 func (p *Probe) String() string { return p.show }
 
-// Probe asks once. It returns nil if the app passed before ctx ended, else the
-// reason why not, in words that are the same each time and hold no secret. In the
+// Probe asks once. It returns nil if the app passed before ctx ended, and otherwise
+// the reason why not, in words that are the same each time and hold no secret. In the
 // error's tree is sidekick.ErrNotListening if nobody listens on the app's port, and
 // context.DeadlineExceeded if the deadline of ctx ended the probe.
 func (p *Probe) Probe(ctx context.Context) error {

@@ -46,12 +46,12 @@ func mustSay(t *testing.T, err, cause error, texts ...string) {
 		t.Fatalf("no error, want one with %q", texts)
 	}
 	var p *sidekick.PermanentError
-	if want := cause != nil && cause != ErrNotDocker; errors.As(err, &p) != want {
+	if want := cause != nil && !errors.Is(cause, ErrNotDocker); errors.As(err, &p) != want {
 		t.Errorf("permanent %t, want %t: %v", !want, want, err)
 	}
 	for _, known := range []error{ErrNoHostIP, ErrNotPublished, ErrNoNetwork, ErrNoSuchContainer, ErrUnknownSelf, ErrNotDocker} {
-		if errors.Is(err, known) != (known == cause) {
-			t.Errorf("%v: it is %q: %t", err, known, known != cause)
+		if is, want := errors.Is(err, known), errors.Is(cause, known); is != want {
+			t.Errorf("%v: it is %q: %t, want %t", err, known, is, want)
 		}
 	}
 	if cause != nil && !strings.HasPrefix(err.Error(), cause.Error()+": ") {
