@@ -97,8 +97,8 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 	return nil
 }
 
-// limitedConn is a connection from which all of a probe's connections read no more
-// than grpcBound, and what one read returns.
+// limitedConn is a connection of a probe: once all of them have read grpcBound, no read
+// begins any more.
 type limitedConn struct {
 	net.Conn
 	read *atomic.Int64
