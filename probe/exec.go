@@ -5,10 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 	"syscall"
 
+	"github.com/kballard/go-shellquote"
 	"golang.org/x/sys/unix"
 )
+
+// parseExec splits the command's words as a shell does, and shows none but the first.
+func parseExec(rest string, _ target, _ string) (*Probe, error) {
+	words, err := shellquote.Split(strings.TrimPrefix(rest, ":"))
+	if err != nil {
+		return nil, errors.New("a quote is not closed; quote as in a shell, such as exec:check 'two words'")
+	}
+	if len(words) == 0 || words[0] == "" {
+		return nil, errors.New("no command to run; give exec:command arguments")
+	}
+	show := "exec:" + words[0]
+	if n := len(words) - 1; n > 0 {
+		show += fmt.Sprintf(" (arguments: %d)", n) // one may be a password
+	}
+	return &Probe{show, (&execProbe{words}).ask}, nil
+}
 
 // execProbe passes if a command exits with 0. It runs without a shell, in a
 // process group of its own that is killed after it, with all that is left in it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -19,11 +20,24 @@ import (
 // hundred bytes; gRPC itself has no bound for most of what may come instead of it.
 const grpcBound = 64 << 10
 
+// errNoGRPC is a connection that broke while gRPC used it. What broke it, a close, a
+// reset, a frame that makes no sense or more than grpcBound, is often a matter of
+// which is seen first, so that the reason is one for all.
+var errNoGRPC = errors.New("the connection broke, or the app does not speak gRPC")
+
+func parseGRPC(rest string, app target, agent string) (*Probe, error) {
+	service, named := strings.CutPrefix(rest, ":")
+	if named && service == "" {
+		return nil, errors.New("no service after the colon; give grpc:service, or grpc for the server as a whole")
+	}
+	return &Probe{"grpc" + rest, (&grpcProbe{app, service, agent}).ask}, nil
+}
+
 // grpcProbe passes if the app says SERVING over the gRPC health checking protocol
 // (grpc/grpc doc/health-checking.md). It connects anew each time: a client that
 // is kept waits between attempts to reconnect, longer than the app may need.
 type grpcProbe struct {
-	target  target
+	app     target
 	service string // empty: the server as a whole
 	agent   string
 }
@@ -35,8 +49,9 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithUserAgent(p.agent),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(grpcBound)),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			c, err := p.target.dial(ctx)
+			c, err := p.app.dial(ctx)
 			select {
 			case dialed <- err:
 			default:
@@ -44,7 +59,7 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 			if err != nil {
 				return nil, err
 			}
-			return &boundConn{c, &read}, nil
+			return &limitedConn{c, &read}, nil
 		}))
 	if err != nil {
 		return fmt.Errorf("grpc client: %w", err)
@@ -53,18 +68,12 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 
 	health := grpc_health_v1.NewHealthClient(conn)
 	resp, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: p.service})
-	code := status.Code(err)
-	switch {
-	case err != nil && ctx.Err() != nil:
+	if err != nil && ctx.Err() != nil {
 		return reason(ctx.Err()) // whatever gRPC takes it for
-	case err != nil && read.Load() >= grpcBound:
-		return errors.New("the app's answer has no end")
 	}
-	switch code {
+	switch code := status.Code(err); code {
 	case codes.OK:
-	case codes.Canceled:
-		return context.Canceled
-	case codes.DeadlineExceeded:
+	case codes.DeadlineExceeded: // the server knows the deadline, and may tell of its end first
 		return context.DeadlineExceeded
 	case codes.Unimplemented:
 		return errors.New("the app does not speak the gRPC health protocol")
@@ -73,13 +82,12 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 	case codes.Unavailable:
 		select {
 		case err := <-dialed:
-			// Whether a reset shows in the dial, or in the call after it, is chance.
-			if err = reason(err); err != nil && !errors.Is(err, errReset) {
+			if err = reason(err); err != nil && !errors.Is(err, errReset) { // a reset may show only later, too
 				return err
 			}
 		default:
 		}
-		return errors.New("the connection broke, or the app does not speak gRPC")
+		return errNoGRPC
 	default:
 		return fmt.Errorf("the app's gRPC health protocol answered %s", code) // and never what the app says with it
 	}
@@ -89,14 +97,14 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 	return nil
 }
 
-// boundConn is a connection from which all of a probe's connections read no more than
-// grpcBound.
-type boundConn struct {
+// limitedConn is a connection of a probe: once all of them have read grpcBound, no read
+// begins any more.
+type limitedConn struct {
 	net.Conn
 	read *atomic.Int64
 }
 
-func (c *boundConn) Read(b []byte) (int, error) {
+func (c *limitedConn) Read(b []byte) (int, error) {
 	if c.read.Load() >= grpcBound {
 		return 0, io.ErrUnexpectedEOF
 	}

@@ -26,6 +26,27 @@ const (
 	retryWaitMax = 400 * time.Millisecond
 )
 
+// parseHTTP returns what reads the path of an http or https check.
+func parseHTTP(scheme string) func(string, target, string) (*Probe, error) {
+	return func(rest string, app target, agent string) (*Probe, error) {
+		path := strings.TrimPrefix(rest, ":")
+		u, err := url.Parse(path)
+		if err != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsFunc(path, isSpace) {
+			return nil, fmt.Errorf("no path to ask for; give %s:/ or %s:/path", scheme, scheme)
+		}
+		if strings.Contains(path, "#") {
+			return nil, errors.New("what follows a # is never sent; leave it out, or write %23")
+		}
+		show := scheme + ":" + u.EscapedPath()
+		if u.RawQuery != "" {
+			show += "?…" // may be a token
+		}
+		return &Probe{show, newHTTP(scheme, u, app, agent).ask}, nil
+	}
+}
+
+func isSpace(r rune) bool { return r <= ' ' || r == 0x7f }
+
 // httpProbe passes on an answer of 2xx or 3xx.
 type httpProbe struct {
 	client *retryablehttp.Client
@@ -33,9 +54,9 @@ type httpProbe struct {
 	agent  string
 }
 
-func newHTTP(scheme string, path *url.URL, t target, agent string) *httpProbe {
+func newHTTP(scheme string, path *url.URL, app target, agent string) *httpProbe {
 	u := *path
-	u.Scheme, u.Host = scheme, net.JoinHostPort("127.0.0.1", strconv.Itoa(t.port))
+	u.Scheme, u.Host = scheme, net.JoinHostPort("127.0.0.1", strconv.Itoa(app.port))
 	client := retryablehttp.NewClient()
 	client.Logger = nil
 	client.RetryMax = retries
@@ -43,8 +64,8 @@ func newHTTP(scheme string, path *url.URL, t target, agent string) *httpProbe {
 	client.CheckRetry = closedUnanswered
 	client.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	client.HTTPClient = &http.Client{
-		Transport: answers{&http.Transport{ // with no Proxy, whatever the environment says
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return t.dial(ctx) },
+		Transport: noRedirects{&http.Transport{ // with no Proxy, whatever the environment says
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return app.dial(ctx) },
 			// Nothing certifies 127.0.0.1, and nobody sits between the app and
 			// its own container.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
@@ -58,12 +79,12 @@ func newHTTP(scheme string, path *url.URL, t target, agent string) *httpProbe {
 	return &httpProbe{client, u.String(), agent}
 }
 
-// answers is a transport whose answers lead nowhere else: http.Client follows no
+// noRedirects is a transport whose answers lead nowhere else: http.Client follows no
 // redirect, and minds none that it can't read, if it doesn't see where to.
-type answers struct{ *http.Transport }
+type noRedirects struct{ *http.Transport }
 
-func (a answers) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := a.Transport.RoundTrip(req)
+func (t noRedirects) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.Transport.RoundTrip(req)
 	if err == nil {
 		resp.Header.Del("Location")
 	}

@@ -1,77 +1,78 @@
 // Package probe asks an app one question, to which the answer is that it passes,
-// or the reason why not. Each kind of question has a file of its own.
+// or the reason why not. Each kind of question has a file of its own, which reads
+// its part of --check, too, and a row in the table of kinds.
 package probe
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
-
-	"github.com/kballard/go-shellquote"
 )
 
 // Probe asks one app one kind of question. It is not safe for concurrent use.
 type Probe struct {
 	show string
-	ask  func(ctx context.Context) error
+	// ask returns nil if the app passed, and otherwise the reason why not, in words
+	// that are the same each time and hold no secret. A reason that is a
+	// context.DeadlineExceeded goes on with "in time".
+	ask func(ctx context.Context) error
 }
 
-// kinds is what Parse takes, for its error messages.
-const kinds = "http:/path, https:/path, tcp, grpc, grpc:service or exec:command arguments"
+// kind is one kind of probe: what follows its name and a colon is its own.
+type kind struct {
+	name   string
+	syntax string // for people: what can be given
+	// parse reads what follows the name, which is nothing or begins with the colon.
+	parse func(rest string, app target, agent string) (*Probe, error)
+}
+
+var kinds = []kind{
+	{"http", "http:/path", parseHTTP("http")},
+	{"https", "https:/path", parseHTTP("https")},
+	{"tcp", "tcp", parseTCP},
+	{"grpc", "grpc, grpc:service", parseGRPC},
+	{"exec", "exec:command arguments", parseExec},
+}
+
+// errNoKind is a parse function's error where no kind of probe is meant.
+var errNoKind = errors.New("not a kind of check")
 
 // Parse reads what --check says into a probe of the app on port, in this network
 // namespace. agent is the User-Agent of http and grpc probes. An error says what
-// would be right.
+// would be right, and never repeats what was given, which may hold a secret.
 func Parse(check string, port int, agent string) (*Probe, error) {
-	kind, rest, colon := strings.Cut(check, ":")
-	target := target{port}
-	switch {
-	case kind == "http" || kind == "https":
-		u, err := url.Parse(rest)
-		if err != nil || !strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "//") || strings.ContainsFunc(rest, isSpace) {
-			return nil, fmt.Errorf("no path to ask for; give %s:/ or %s:/path", kind, kind)
+	name, _, _ := strings.Cut(check, ":")
+	for _, k := range kinds {
+		if k.name != name {
+			continue
 		}
-		if strings.Contains(rest, "#") {
-			return nil, errors.New("what follows a # is never sent; leave it out, or write %23")
+		p, err := k.parse(check[len(name):], target{port}, agent)
+		if errors.Is(err, errNoKind) {
+			break
 		}
-		show := kind + ":" + u.EscapedPath()
-		if u.RawQuery != "" {
-			show += "?…" // may be a token
-		}
-		return &Probe{show, newHTTP(kind, u, target, agent).ask}, nil
-	case check == "tcp":
-		return &Probe{check, target.ask}, nil
-	case check == "grpc", kind == "grpc" && rest != "":
-		return &Probe{check, (&grpcProbe{target, rest, agent}).ask}, nil
-	case kind == "grpc" && colon:
-		return nil, errors.New("no service after the colon; give grpc:service, or grpc for the server as a whole")
-	case kind == "exec":
-		words, err := shellquote.Split(rest)
-		if err != nil {
-			return nil, errors.New("a quote is not closed; quote as in a shell, such as exec:check 'two words'")
-		}
-		if len(words) == 0 || words[0] == "" {
-			return nil, errors.New("no command to run; give exec:command arguments")
-		}
-		show := "exec:" + words[0]
-		if n := len(words) - 1; n > 0 {
-			show += fmt.Sprintf(" (arguments: %d)", n) // one may be a password
-		}
-		return &Probe{show, (&execProbe{words}).ask}, nil
+		return p, err
 	}
-	return nil, fmt.Errorf("not a kind of check; give %s", kinds)
+	return nil, fmt.Errorf("%w; give %s", errNoKind, syntax())
 }
 
-func isSpace(r rune) bool { return r <= ' ' || r == 0x7f }
+// syntax lists what Parse takes.
+func syntax() string {
+	var all []string
+	for _, k := range kinds {
+		all = append(all, k.syntax)
+	}
+	last := len(all) - 1
+	return strings.Join(all[:last], ", ") + " or " + all[last]
+}
 
 // String returns the check with what may be secret left out.
 func (p *Probe) String() string { return p.show }
 
-// Probe asks once. It returns nil if the app passed before ctx ended, else the
-// reason why not, in words that are the same each time and hold no secret. A
-// deadline that ended it shows as context.DeadlineExceeded in errors.Is.
+// Probe asks once. It returns nil if the app passed before ctx ended, and otherwise
+// the reason why not, in words that are the same each time and hold no secret. In the
+// error's tree is sidekick.ErrNotListening if nobody listens on the app's port, and
+// context.DeadlineExceeded if the deadline of ctx ended the probe.
 func (p *Probe) Probe(ctx context.Context) error {
 	err := p.ask(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -61,7 +61,7 @@ func TestParse(t *testing.T) {
 func TestParseMistakes(t *testing.T) {
 	t.Parallel()
 	const (
-		noKind    = "not a kind of check; give " + kinds
+		noKind    = "not a kind of check; give http:/path, https:/path, tcp, grpc, grpc:service or exec:command arguments"
 		noService = "no service after the colon; give grpc:service, or grpc for the server as a whole"
 		noCommand = "no command to run; give exec:command arguments"
 		noQuote   = "a quote is not closed; quote as in a shell, such as exec:check 'two words'"
@@ -158,14 +158,14 @@ func TestDeadline(t *testing.T) {
 			after  time.Duration // the deadline
 			passes bool
 		}{
-			"answers 100 ms before it": {-100 * time.Millisecond, true},
-			"answers 100 ms after it":  {100 * time.Millisecond, false},
+			"answers a second before it": {-time.Second, true},
+			"answers a second after it":  {time.Second, false},
 		} {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				t.Parallel()
 				var took time.Duration
 				var err error
-				for range 3 { // 100 ms may not be enough for a machine that is busy
+				for range 3 { // a second may not be enough for a machine that is busy
 					answerAt := make(chan time.Time, 1)
 					check, port := start(t, answerAt)
 					p := parse(t, check, port)
@@ -179,8 +179,8 @@ func TestDeadline(t *testing.T) {
 					mustFailLate(t, took, err, "the command did not end")
 				case !tt.passes:
 					mustFailLate(t, took, err, "no answer")
-				case err != nil || took < budget-200*time.Millisecond:
-					t.Errorf("%v after %s, want it to pass just in time", err, took)
+				case err != nil || took < budget/2:
+					t.Errorf("%v after %s, want it to pass when it is answered", err, took)
 				}
 			})
 		}
@@ -206,7 +206,7 @@ func TestStopped(t *testing.T) {
 			time.AfterFunc(100*time.Millisecond, cancel)
 			start := time.Now()
 			err := parse(t, check, port).Probe(ctx)
-			if took := time.Since(start); !errors.Is(err, context.Canceled) || err.Error() != want || took > budget {
+			if took := time.Since(start); !errors.Is(err, context.Canceled) || err.Error() != want || took > patience/2 {
 				t.Errorf("%v after %s, want %q soon", err, took, want)
 			}
 		})

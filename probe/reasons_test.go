@@ -71,7 +71,7 @@ func TestP10NoTextOfTheAppInHTTPReasons(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: hunter2\r\n\r\n":                                  "answered, but not with HTTP",
 		"HTTP/1.1 200 OK\r\nFoo":                                                                 "answered, but not with HTTP",
 	} {
-		mustBe(t, tally(t, "http:/", serveRaw(t, "http", say(text)), 1, budget), want)
+		mustBe(t, tally(t, "http:/", serveRaw(t, "http", say(text)), 1, patience), want)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestP10NoTextOfTheAppInGRPCReasons(t *testing.T) {
 	})}
 	go func() { _ = s.Serve(l) }()
 	defer func() { _ = s.Close() }()
-	for reason := range tally(t, "grpc", port, 3, budget) {
+	for reason := range tally(t, "grpc", port, 3, patience) {
 		if reason == "<nil>" || strings.Contains(reason, "hunter2") {
 			t.Errorf("reason %q, want one without the app's own words", reason)
 		}
@@ -100,12 +100,7 @@ func TestHTTPGivesUpInTime(t *testing.T) {
 	web(t, "", func(t *testing.T, kind string) {
 		var attempts atomic.Int32
 		p := parse(t, kind+":/", serveRaw(t, kind, func(_ net.Conn, attempt int) { attempts.Store(int32(attempt)) }))
-		var err error
-		for range 3 { // a busy machine takes its own time
-			if _, err = ask(t, p); !errors.Is(err, context.DeadlineExceeded) {
-				break
-			}
-		}
+		_, err := askWithin(t, p, patience) // a busy machine takes its own time
 		if n := attempts.Load(); !errors.Is(err, errClosed) || n < 1+retries {
 			t.Errorf("%v after %d requests, want %v after %d", err, n, errClosed, 1+retries)
 		}

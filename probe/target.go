@@ -11,22 +11,15 @@ import (
 	"syscall"
 
 	"dockreg/probe/port"
+	"dockreg/sidekick"
 )
 
 // What becomes of a connection, in words.
 var (
-	errRefused = refusedError{}
+	errRefused = fmt.Errorf("connection refused: %w", sidekick.ErrNotListening)
 	errReset   = errors.New("connection reset by the app")
 	errClosed  = errors.New("connection closed without an answer")
 )
-
-// refusedError is a connection that the system refused in the app's absence.
-type refusedError struct{}
-
-func (refusedError) Error() string { return "connection refused: nothing listens on the port" }
-
-// Unasked is true: the app saw nothing of this probe.
-func (refusedError) Unasked() bool { return true }
 
 // target is the app's port, wherever in this network namespace it listens.
 type target struct {
@@ -34,7 +27,8 @@ type target struct {
 }
 
 // dial connects to the app: at 127.0.0.1, or where it listens if it doesn't
-// listen there. It fails with errRefused if it listens nowhere.
+// listen there. It fails with errRefused if it listens nowhere, or where the kernel
+// won't tell who listens.
 func (t target) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	first := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(t.port))
@@ -43,13 +37,12 @@ func (t target) dial(ctx context.Context) (net.Conn, error) {
 		return conn, reason(err)
 	}
 	listening, _ := port.Listeners(t.port)
-	var last error = errRefused
+	last := errRefused
 	for _, l := range listening {
-		addr := l.Addr
-		if addr == first {
+		if l.Addr == first {
 			continue // it has begun to listen just now: the next probe will find it
 		}
-		if conn, err = d.DialContext(ctx, "tcp", addr.String()); err == nil {
+		if conn, err = d.DialContext(ctx, "tcp", l.Addr.String()); err == nil {
 			return conn, nil
 		}
 		// An address that this side can't dial, such as ::1 without IPv6, says
@@ -59,19 +52,6 @@ func (t target) dial(ctx context.Context) (net.Conn, error) {
 		}
 	}
 	return nil, last
-}
-
-// ask is the tcp probe: the app accepts a connection, or its system does for it.
-func (t target) ask(ctx context.Context) error {
-	conn, err := t.dial(ctx)
-	if errors.Is(err, errReset) {
-		return nil // accepted, and reset in the same moment: whether dial sees that is chance
-	}
-	if err != nil {
-		return err
-	}
-	_ = conn.Close() // by then the answer is known
-	return nil
 }
 
 // reason makes err the same each time: net's errors name a random local port, and

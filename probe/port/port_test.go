@@ -38,14 +38,14 @@ func TestMain(m *testing.M) {
 
 func listen(t *testing.T, addr string) (l *net.TCPListener, port int) {
 	t.Helper()
-	any, err := net.Listen("tcp", addr)
+	listener, err := net.Listen("tcp", addr)
 	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT) {
 		t.Skip(err) // a machine without IPv6
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = any.(*net.TCPListener)
+	l = listener.(*net.TCPListener)
 	t.Cleanup(func() { _ = l.Close() })
 	return l, l.Addr().(*net.TCPAddr).Port
 }
@@ -204,11 +204,11 @@ func TestWorkerEnds(t *testing.T) {
 	l, port := listen(t, "127.0.0.1:0")
 	first, second := hold(t, l, 0), hold(t, l, 0)
 	w := watch(port)
-	w.await(t, fmt.Sprintf("pids=\"[%d %d]\"", first.Pid, second.Pid), kill(t, second))
 	start := time.Now()
+	w.await(t, fmt.Sprintf("pids=\"[%d %d]\"", first.Pid, second.Pid), kill(t, second))
 	w.await(t, fmt.Sprintf("pids=[%d]", first.Pid), kill(t, first))
-	if took := time.Since(start); took < signsApart-lookEvery {
-		t.Errorf("the second sign came %s after the first, want %s", took, signsApart)
+	if took := time.Since(start); took < signsApart {
+		t.Errorf("two signs came within %s, want them %s apart", took, signsApart)
 	}
 }
 
@@ -260,31 +260,28 @@ func TestNobodyListens(t *testing.T) {
 // Nothing is left open, and Await heeds its context.
 func TestLeavesNothingOpen(t *testing.T) {
 	_, port := held(t, 0)
-	open := func() int {
+	countFiles := func() int {
 		fds, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return len(fds)
 	}
-	before := open()
+	before := countFiles()
 	w := watch(port)
-	start := time.Now()
-	for range 10 {
+	deadline := time.After(patience)
+	for range 50 { // which would take longer than that if each took lookEvery
 		ctx, cancel := context.WithCancel(t.Context())
 		returned := make(chan struct{})
 		go func() { defer close(returned); w.Await(ctx) }()
 		cancel()
 		select {
 		case <-returned:
-		case <-time.After(patience):
+		case <-deadline:
 			t.Fatal("Await goes on")
 		}
 	}
-	if took := time.Since(start); took > 5*lookEvery {
-		t.Errorf("ten times took %s: it does not heed its context at once", took)
-	}
-	if after := open(); after > before+1 { // one for Go's poller
+	if after := countFiles(); after > before+1 { // one for Go's poller
 		t.Errorf("%d files are open, %d were before", after, before)
 	}
 }

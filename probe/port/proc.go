@@ -12,7 +12,14 @@ import (
 	"strings"
 )
 
-// readProc reads the listening sockets of a port out of /proc.
+// readProc reads the listening sockets of a port out of /proc. It is for where
+// sock_diag(7) does not answer, and apps listen elsewhere than on 127.0.0.1 all the same:
+//
+//   - gVisor (docker run --runtime runsc), whose sock_diag lists no sockets;
+//   - qemu-user (docker run --platform with another processor's), which has no
+//     NETLINK_SOCK_DIAG;
+//   - a kernel without CONFIG_INET_TCP_DIAG, or without that module at hand;
+//   - a seccomp profile that denies AF_NETLINK, unlike Docker's default one.
 func readProc(port int) (found []Listener, err error) {
 	var errs []error
 	for _, file := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"dockreg/probe/pidfd"
 )
 
 const (
@@ -19,8 +21,8 @@ const (
 	signsApart = time.Second
 )
 
-// Watcher watches for signs that the app has died. It is not safe for concurrent
-// use.
+// Watcher watches for signs that the app has died, without a word to the app. It is
+// not safe for concurrent use.
 type Watcher struct {
 	Port int          // the app's
 	Log  *slog.Logger // says at debug level how it watches, when that changes
@@ -40,8 +42,8 @@ type Watcher struct {
 //     gone. That is all there is if the app runs in another pid namespace, or if
 //     pidfd_open(2), Linux 5.3, is missing.
 //
-// Where nobody listens on the port to begin with there is no sign. Signs are a
-// second apart.
+// Where nobody listens on the port to begin with, or the kernel won't tell who does,
+// there is no sign. Signs are a second apart.
 func (w *Watcher) Await(ctx context.Context) {
 	gone, took := w.look()
 	if !gone {
@@ -51,9 +53,11 @@ func (w *Watcher) Await(ctx context.Context) {
 			return
 		}
 		processes, sure := w.learn()
-		defer processes.close()
+		if processes != nil {
+			defer processes.Close()
+		}
 		for !gone {
-			ended := processes.await(ctx, max(lookEvery, lookShare*took))
+			ended := wait(ctx, processes, max(lookEvery, lookShare*took))
 			if ctx.Err() != nil {
 				return
 			}
@@ -71,37 +75,56 @@ func (w *Watcher) Await(ctx context.Context) {
 // look finds out who listens, and says whether all who did are gone.
 func (w *Watcher) look() (gone bool, took time.Duration) {
 	start := time.Now()
-	now, err := Listeners(w.Port)
+	sockets, err := Listeners(w.Port)
 	if err != nil {
 		w.sockets = nil
 		return false, time.Since(start)
 	}
 	before := w.sockets
-	w.sockets = now
-	return len(before) > 0 && !slices.ContainsFunc(before, func(l Listener) bool { return slices.Contains(now, l) }), time.Since(start)
+	w.sockets = sockets
+	return len(before) > 0 && !slices.ContainsFunc(before, func(l Listener) bool { return slices.Contains(sockets, l) }), time.Since(start)
 }
 
-// learn opens what tells of the end of the app's processes. It is sure if they
-// are known to be the app's.
-func (w *Watcher) learn() (processes *ends, sure bool) {
+// learn opens what tells of the end of the app's processes, or nil if nothing does. It
+// is sure if they are known to be the app's.
+func (w *Watcher) learn() (processes *pidfd.Set, sure bool) {
 	holding, hidden := holders("/proc", w.sockets)
 	watched, by := holding, "the processes that hold its socket"
 	if sure = len(holding) > 0; !sure {
 		watched, by = hidden, "the processes that might hold its socket"
 	}
-	processes, err := openEnds(watched)
-	if len(processes.fds) == 0 {
+	var err error
+	if len(watched) > 0 {
+		processes, err = pidfd.Open(watched...)
+	}
+	if processes == nil {
 		watched, by = nil, "its port"
 	}
 	w.say(by, watched, err)
 	return processes, sure
 }
 
+// wait waits until one of the processes ends, if there are any, for at most d, or until
+// ctx ends. It says whether one did.
+func wait(ctx context.Context, processes *pidfd.Set, d time.Duration) (ended bool) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	if processes == nil {
+		<-ctx.Done()
+		return false
+	}
+	_, err := processes.Await(ctx)
+	if err != nil {
+		<-ctx.Done() // it has already, unless the kernel refuses to wait
+	}
+	return err == nil
+}
+
 // say says how the app is watched, if that has changed. err is why it isn't watched
 // by processes.
 func (w *Watcher) say(by string, pids []int, err error) {
-	if now := fmt.Sprint(by, pids, err); now != w.said {
-		w.said = now
+	if words := fmt.Sprint(by, pids, err); words != w.said {
+		w.said = words
 		log := w.Log.With("by", by, "pids", pids)
 		if err != nil {
 			log = log.With("err", err)

@@ -13,48 +13,30 @@ import (
 	"github.com/docker/go-connections/nat"
 )
 
-// MisconfiguredError is a mistake in how the container or dockreg was started.
-// Waiting doesn't mend it.
-type MisconfiguredError struct{ msg string }
-
-func (e *MisconfiguredError) Error() string { return e.msg }
-
-// Permanent is always true.
-func (e *MisconfiguredError) Permanent() bool { return true }
-
-func misconfigured(format string, args ...any) error {
-	return &MisconfiguredError{fmt.Sprintf(format, args...)}
-}
-
-// notYetError is an answer that Docker completes a moment after the start.
-type notYetError string
-
-func (e notYetError) Error() string { return string(e) }
-
 // address picks the address at which the app's port is published, out of what
-// Docker says about the container. ip is what --ip says, or invalid.
+// Docker says about the container. ip is the host IP to register, or invalid.
 func address(c container.InspectResponse, port int, ip netip.Addr) (netip.AddrPort, error) {
 	mode := c.HostConfig.NetworkMode
 	if mode.IsHost() {
 		if !ip.IsValid() {
-			return netip.AddrPort{}, misconfigured("--ip is required: the container uses the host's network (--network host), and Docker names no host IP then; give the host's IP that consumers dial, such as --ip 10.1.0.101")
+			return netip.AddrPort{}, permanent(ErrNoHostIP, "the container uses the host's network (--network host)")
 		}
 		return netip.AddrPortFrom(ip, uint16(port)), nil
 	}
 	if mode.IsNone() {
-		return netip.AddrPort{}, misconfigured("container %.12s has no network (--network none), so port %d is not published; start it in one, with: docker run -p %d …", c.ID, port, port)
+		return netip.AddrPort{}, permanent(ErrNoNetwork, "%.12s was started with --network none, so that port %d can't be published; start it with: docker run -p %d …", c.ID, port, port)
 	}
 
 	wanted := nat.Port(fmt.Sprintf("%d/tcp", port))
-	bindings, err := parse(c.NetworkSettings.Ports[wanted])
+	bindings, err := parseBindings(c.NetworkSettings.Ports[wanted])
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
 	if len(bindings) == 0 {
 		if asked(c, wanted) {
-			return netip.AddrPort{}, notYetError(fmt.Sprintf("docker has not published port %d yet", port))
+			return netip.AddrPort{}, fmt.Errorf("docker has not published port %d yet", port)
 		}
-		return netip.AddrPort{}, misconfigured("port %d of container %.12s is not published (%s); start the container with: docker run -p %d …, or give --port the app's port",
+		return netip.AddrPort{}, permanent(ErrNotPublished, "port %d of container %.12s (%s); start it with: docker run -p %d …",
 			port, c.ID, published(c.NetworkSettings.Ports), port)
 	}
 	return choose(bindings, port, ip)
@@ -70,9 +52,9 @@ func asked(c container.InspectResponse, wanted nat.Port) bool {
 	return exposed && c.HostConfig.PublishAllPorts
 }
 
-// parse reads Docker's bindings: an empty HostIp is how older engines write
-// 0.0.0.0.
-func parse(bindings []nat.PortBinding) ([]netip.AddrPort, error) {
+// parseBindings reads Docker's bindings: an empty HostIp is how older engines write
+// 0.0.0.0. What makes no sense may be complete a moment after the start.
+func parseBindings(bindings []nat.PortBinding) ([]netip.AddrPort, error) {
 	var parsed []netip.AddrPort
 	for _, b := range bindings {
 		ip, err := netip.ParseAddr(cmp.Or(b.HostIP, "0.0.0.0"))
@@ -81,16 +63,16 @@ func parse(bindings []nat.PortBinding) ([]netip.AddrPort, error) {
 		}
 		port, err := strconv.ParseUint(b.HostPort, 10, 16)
 		if err != nil || port == 0 {
-			return nil, notYetError(fmt.Sprintf("docker's answer: host port %.64q: not a port", b.HostPort))
+			return nil, fmt.Errorf("docker's answer: host port %.64q: not a port", b.HostPort)
 		}
 		parsed = append(parsed, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
 	}
 	return parsed, nil
 }
 
-// choose takes, with ip given, the binding on that very IP, else one of its
-// family, every IP before another one, else the first IPv4 one; without ip, the first one on a specific IP,
-// IPv4 first.
+// choose takes, with ip given, the binding on that very IP; if there is none, one of
+// its family, every IP before another one; if there is none, the first one, IPv4
+// first. Without ip it takes the first one on a specific IP, IPv4 first.
 func choose(bindings []netip.AddrPort, port int, ip netip.Addr) (netip.AddrPort, error) {
 	slices.SortStableFunc(bindings, func(a, b netip.AddrPort) int {
 		return cmp.Compare(a.Addr().BitLen(), b.Addr().BitLen()) // IPv4 first
@@ -101,7 +83,7 @@ func choose(bindings []netip.AddrPort, port int, ip netip.Addr) (netip.AddrPort,
 				return b, nil
 			}
 		}
-		return netip.AddrPort{}, misconfigured("--ip is required: port %d is published on %s, which is every IP of the host; give the one that consumers dial, such as --ip 10.1.0.101, or publish on one: docker run -p 10.1.0.101::%d …",
+		return netip.AddrPort{}, permanent(ErrNoHostIP, "port %d is published on %s, which is every IP of the host (docker run -p 10.1.0.101::%d … would name one)",
 			port, join(bindings), port)
 	}
 	for _, fits := range []func(netip.Addr) bool{

@@ -11,6 +11,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/go-connections/nat"
+
+	"dockreg/sidekick"
 )
 
 // inspected is what Docker says about one recorded container, and the bytes it
@@ -35,26 +37,34 @@ func addr(s string) netip.Addr {
 	return netip.MustParseAddr(s)
 }
 
-// permanent says what the sidekick takes err for.
-func permanent(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
-}
-
-// mustSay fails the test unless err holds every one of these texts, and is permanent
-// as wanted. What is permanent has to be a *MisconfiguredError, and nothing else.
-func mustSay(t *testing.T, err error, wantPermanent bool, texts ...string) {
+// mustSay fails the test unless err holds every one of these texts, begins with cause,
+// and has it in its tree. It has to be permanent as cause is; what has no cause of its
+// own, nil, may pass by itself.
+func mustSay(t *testing.T, err, cause error, texts ...string) {
 	t.Helper()
 	if err == nil {
 		t.Fatalf("no error, want one with %q", texts)
 	}
-	var m *MisconfiguredError
-	if permanent(err) != wantPermanent || errors.As(err, &m) != wantPermanent {
-		t.Errorf("permanent %t, *MisconfiguredError %t, want both %t: %v", permanent(err), errors.As(err, &m), wantPermanent, err)
+	var p *sidekick.PermanentError
+	if want := cause != nil && !errors.Is(cause, ErrNotDocker); errors.As(err, &p) != want {
+		t.Errorf("permanent %t, want %t: %v", !want, want, err)
+	}
+	for _, known := range []error{ErrNoHostIP, ErrNotPublished, ErrNoNetwork, ErrNoSuchContainer, ErrUnknownSelf, ErrNotDocker} {
+		if is, want := errors.Is(err, known), errors.Is(cause, known); is != want {
+			t.Errorf("%v: it is %q: %t, want %t", err, known, is, want)
+		}
+	}
+	if cause != nil && !strings.HasPrefix(err.Error(), cause.Error()+": ") {
+		t.Errorf("error %q, want it to begin with %q", err, cause)
 	}
 	for _, text := range texts {
 		if !strings.Contains(err.Error(), text) {
 			t.Errorf("error %q, want it to say %q", err, text)
+		}
+	}
+	for _, flag := range []string{"--ip", "--port", "--host-port", "--container", "--docker", "DOCKREG_"} {
+		if strings.Contains(err.Error(), flag) {
+			t.Errorf("error %q names %s, of which this package knows nothing", err, flag)
 		}
 	}
 }
@@ -106,21 +116,22 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// A mistake that waiting doesn't mend, with what does.
+// A mistake that waiting can't fix, with what can.
 func TestAddressMisconfigured(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		recorded string
 		ip       string
+		cause    error
 		want     []string
 	}{
-		"every IP, and no --ip":      {"both", "", []string{"--ip", "0.0.0.0:32797 and [::]:32796", "docker run -p 10.1.0.101::8000"}},
-		"every IPv6, and no --ip":    {"every-v6", "", []string{"--ip", "[::]:18012"}},
-		"older engine, and no --ip":  {"old-engine", "", []string{"--ip", "0.0.0.0:49153"}},
-		"host network, and no --ip":  {"host-network", "", []string{"--ip", "--network host"}},
-		"another port is published":  {"other-ports", "10.1.0.101", []string{"port 8000", "9000/tcp on 0.0.0.0:18004", "9001/udp on 127.0.0.1:18005", "docker run -p 8000", "--port"}},
-		"no port is published":       {"nothing", "10.1.0.101", []string{"port 8000", "no port of it is", "docker run -p 8000"}},
-		"no network, although asked": {"no-network", "10.1.0.101", []string{"port 8000", "--network none"}},
+		"every IP, and no --ip":      {"both", "", ErrNoHostIP, []string{"0.0.0.0:32797 and [::]:32796", "every IP of the host", "docker run -p 10.1.0.101::8000"}},
+		"every IPv6, and no --ip":    {"every-v6", "", ErrNoHostIP, []string{"[::]:18012"}},
+		"older engine, and no --ip":  {"old-engine", "", ErrNoHostIP, []string{"0.0.0.0:49153"}},
+		"host network, and no --ip":  {"host-network", "", ErrNoHostIP, []string{"--network host"}},
+		"another port is published":  {"other-ports", "10.1.0.101", ErrNotPublished, []string{"port 8000", "9000/tcp on 0.0.0.0:18004", "9001/udp on 127.0.0.1:18005", "docker run -p 8000"}},
+		"no port is published":       {"nothing", "10.1.0.101", ErrNotPublished, []string{"port 8000", "no port of it is", "docker run -p 8000"}},
+		"no network, although asked": {"no-network", "10.1.0.101", ErrNoNetwork, []string{"port 8000", "--network none", "docker run -p 8000"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,7 +140,7 @@ func TestAddressMisconfigured(t *testing.T) {
 			if got.IsValid() {
 				t.Errorf("address %v, want none", got)
 			}
-			mustSay(t, err, true, tt.want...)
+			mustSay(t, err, tt.cause, tt.want...)
 		})
 	}
 }
@@ -139,7 +150,7 @@ func TestAddressIsTCP(t *testing.T) {
 	t.Parallel()
 	c, _ := inspected(t, "other-ports")
 	_, err := address(c, 9001, addr("10.1.0.101"))
-	mustSay(t, err, true, "port 9001", "9001/udp on 127.0.0.1:18005")
+	mustSay(t, err, ErrNotPublished, "port 9001", "9001/udp on 127.0.0.1:18005")
 }
 
 // Docker completes its answer a moment after the start, so it is asked again.
@@ -154,10 +165,10 @@ func TestAddressNotYet(t *testing.T) {
 			t.Parallel()
 			c, _ := inspected(t, recorded)
 			_, err := address(c, 8000, addr("10.1.0.101"))
-			mustSay(t, err, false, "port 8000", "yet")
+			mustSay(t, err, nil, "port 8000", "yet")
 			// What was not asked for will not come.
 			_, err = address(c, 8001, addr("10.1.0.101"))
-			mustSay(t, err, true, "port 8001")
+			mustSay(t, err, ErrNotPublished, "port 8001")
 		})
 	}
 }
@@ -170,7 +181,7 @@ func TestAddressMapped(t *testing.T) {
 		c.NetworkSettings.Ports["8000/tcp"] = []nat.PortBinding{{HostIP: ip, HostPort: "8000"}}
 		at, err := address(c, 8000, netip.Addr{})
 		if want == "" {
-			mustSay(t, err, true, "--ip is required")
+			mustSay(t, err, ErrNoHostIP, "every IP of the host")
 		} else if err != nil || at.String() != want {
 			t.Errorf("address %s, %v, want %s", at, err, want)
 		}
@@ -196,7 +207,7 @@ func TestAddressNonsense(t *testing.T) {
 			c, _ := inspected(t, "both")
 			c.NetworkSettings.Ports["8000/tcp"] = []nat.PortBinding{tt.binding}
 			_, err := address(c, 8000, addr("10.1.0.101"))
-			mustSay(t, err, false, tt.want)
+			mustSay(t, err, nil, tt.want)
 		})
 	}
 }

@@ -28,9 +28,9 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// engine answers in the words of Docker's API about a few containers. It fails the
+// fakeEngine answers in the words of Docker's API about a few containers. It fails the
 // test on any other request than those that the package promises to make.
-type engine struct {
+type fakeEngine struct {
 	t        *testing.T
 	min, max int // minor of API version 1.x
 
@@ -40,13 +40,13 @@ type engine struct {
 	asked  []string          // ids and names
 }
 
-func newEngine(t *testing.T) *engine {
-	return &engine{t: t, min: 12, max: 41, knows: map[string][]byte{}}
+func newFakeEngine(t *testing.T) *fakeEngine {
+	return &fakeEngine{t: t, min: 12, max: 41, knows: map[string][]byte{}}
 }
 
 // add makes a recorded container known, by its id and by a name, or what else
 // Docker takes for one.
-func (e *engine) add(recorded, name string) (id string) {
+func (e *fakeEngine) add(recorded, name string) (id string) {
 	e.t.Helper()
 	c, raw := inspected(e.t, recorded)
 	raw = bytes.Replace(raw, []byte(`"Name": "`+c.Name), []byte(`"Name": "/`+name), 1)
@@ -57,21 +57,21 @@ func (e *engine) add(recorded, name string) (id string) {
 }
 
 // remove is docker rm.
-func (e *engine) remove(id string) {
+func (e *fakeEngine) remove(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.knows, id)
 }
 
 // from makes the engine answer to inspect in another way from now on.
-func (e *engine) from(answer http.HandlerFunc) {
+func (e *fakeEngine) from(answer http.HandlerFunc) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.answer = answer
 }
 
 // mustHaveBeenAsked fails the test unless inspect was asked about these.
-func (e *engine) mustHaveBeenAsked(want ...string) {
+func (e *fakeEngine) mustHaveBeenAsked(want ...string) {
 	e.t.Helper()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -82,7 +82,7 @@ func (e *engine) mustHaveBeenAsked(want ...string) {
 
 var inspectPath = regexp.MustCompile(`^/v1\.(\d+)/containers/([^/]+)/json$`)
 
-func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	answer := e.answer
 	e.mu.Unlock()
@@ -151,7 +151,7 @@ func socketPath(t *testing.T) string {
 
 // serve puts e where network and address say, until the test ends or stop is
 // called.
-func (e *engine) serve(network, address string) (at net.Addr, stop func()) {
+func (e *fakeEngine) serve(network, address string) (at net.Addr, stop func()) {
 	e.t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -167,7 +167,7 @@ func (e *engine) serve(network, address string) (at net.Addr, stop func()) {
 }
 
 // onSocket serves e on a socket and returns Docker's address.
-func (e *engine) onSocket() string {
+func (e *fakeEngine) onSocket() string {
 	e.t.Helper()
 	path := socketPath(e.t)
 	e.serve("unix", path)
@@ -182,8 +182,8 @@ func locator(t *testing.T, c Config, proc fs.FS, hostname string) *Locator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.client.Close() })
-	l.proc, l.name = proc, hostname
+	t.Cleanup(func() { _ = l.engine.client.Close() })
+	l.proc, l.hostname = proc, hostname
 	return l
 }
 

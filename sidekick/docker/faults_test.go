@@ -19,14 +19,14 @@ import (
 // Docker may start after the container, or be restarted under it.
 func TestDockerComesAndGoes(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	id := e.add("specific", "app")
 	path := socketPath(t)
 	l := locator(t, Config{Host: "unix://" + path}, procWith(id), "app-1")
 	away := func() {
 		t.Helper()
 		_, err := l.Locate(t.Context())
-		mustSay(t, err, false, "docker at unix://"+path, "does not answer", "docker run -v")
+		mustSay(t, err, nil, "docker at unix://"+path, "does not answer", "docker run -v")
 	}
 	away()
 	_, stop := e.serve("unix", path)
@@ -82,14 +82,14 @@ func TestStrangeAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := newEngine(t)
+			e := newFakeEngine(t)
 			id := e.add("specific", "app")
 			e.from(tt.answer)
 			host := e.onSocket()
 			for _, c := range []Config{{Host: host}, {Host: host, Container: "app"}} {
 				l := locator(t, c, procWith(id), "app-1")
 				_, err := l.Locate(t.Context())
-				mustSay(t, err, false, tt.want)
+				mustSay(t, err, nil, tt.want)
 			}
 		})
 	}
@@ -103,8 +103,8 @@ func body(text string) http.HandlerFunc {
 // context allows.
 func TestHungEngine(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
-	asked := make(chan struct{}, 1)
+	e := newFakeEngine(t)
+	asked := make(chan struct{}, 2)
 	e.from(func(_ http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
 		<-r.Context().Done()
@@ -112,39 +112,34 @@ func TestHungEngine(t *testing.T) {
 	host := e.onSocket()
 	l := locator(t, Config{Host: host, Container: "app"}, fstest.MapFS{}, "app-1")
 
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	_, err := l.Locate(ctx)
+	mustSay(t, err, nil, "canceled") // askTimeout would say another thing
+
+	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, err := l.Locate(ctx)
-	mustSay(t, err, false, "docker at "+host, "did not answer")
+	_, err = l.Locate(ctx)
+	mustSay(t, err, nil, "docker at "+host, "did not answer")
 	if took := time.Since(start); took > askTimeout/2 {
 		t.Errorf("took %s, want an end with the context after 100ms", took)
 	}
-	<-asked
-
-	ctx, cancel = context.WithCancel(t.Context())
-	go func() { <-asked; cancel() }()
-	start = time.Now()
-	_, err = l.Locate(ctx)
-	mustSay(t, err, false, "canceled")
-	if took := time.Since(start); took > askTimeout/2 {
-		t.Errorf("took %s, want an end with the context at once", took)
-	}
 }
 
-// An engine that hangs for ever is given up on after askTimeout.
+// An engine that hangs forever is given up on after askTimeout.
 func TestHungEngineHasADeadline(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes 5 s")
 	}
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	e.from(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	l := locator(t, Config{Host: e.onSocket(), Container: "app"}, fstest.MapFS{}, "app-1")
 	start := time.Now()
 	_, err := l.Locate(t.Context())
-	mustSay(t, err, false, "did not answer in time")
-	if took := time.Since(start); took < askTimeout || took > askTimeout+2*time.Second {
+	mustSay(t, err, nil, "did not answer in time")
+	if took := time.Since(start); took < askTimeout || took > 5*askTimeout {
 		t.Errorf("took %s, want %s", took, askTimeout)
 	}
 }
@@ -156,11 +151,11 @@ func TestPermissionDenied(t *testing.T) {
 	if host := os.Getenv(hostEnv); host != "" {
 		l := locator(t, Config{Host: host, Container: "app"}, fstest.MapFS{}, "app-1")
 		_, err := l.Locate(t.Context())
-		mustSay(t, err, false, host, "permission denied", "as root or in the group that owns the socket")
+		mustSay(t, err, nil, host, "permission denied", "as root or in the group that owns the socket")
 		return
 	}
 	t.Parallel()
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	path := socketPath(t)
 	e.serve("unix", path)
 	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil {

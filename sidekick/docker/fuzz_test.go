@@ -85,7 +85,7 @@ func FuzzAnswer(f *testing.F) {
 		if c.ContainerJSONBase != nil {
 			asked = c.ID
 		}
-		if check(c, asked) != nil {
+		if usable(c, asked) != nil {
 			return
 		}
 		at, err := address(c, int(port), given)

@@ -82,5 +82,5 @@ func TestRealEngine(t *testing.T) {
 	// A real 404, which no answer of a stand-in could vouch for.
 	l = locator(t, Config{Host: realHost, Container: unknownID}, fstest.MapFS{}, "")
 	_, err := l.Locate(t.Context())
-	mustSay(t, err, true, "knows no such container")
+	mustSay(t, err, ErrNoSuchContainer, unknownID)
 }

@@ -19,18 +19,18 @@ import (
 // New speaks TCP as well, and TLS as the docker command is told to.
 func TestTCP(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	id := e.add("specific", "app")
 	at, stop := e.serve("tcp", "127.0.0.1:0")
 	l := locator(t, Config{Host: "tcp://" + at.String()}, procWith(id), "app-1")
 	mustLocate(t, l, "127.0.0.1:18000")
 	stop()
 	_, err := l.Locate(t.Context())
-	mustSay(t, err, false, "docker at tcp://"+at.String(), "does not answer")
+	mustSay(t, err, nil, "docker at tcp://"+at.String(), "does not answer")
 }
 
 func TestTLS(t *testing.T) { // not parallel: it sets the environment
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	id := e.add("specific", "app")
 	folder, certificate, pool := certify(t)
 	s := httptest.NewUnstartedServer(e)

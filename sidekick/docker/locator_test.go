@@ -17,7 +17,7 @@ const (
 // Docker's.
 func TestLocateTriesTheNextCandidate(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	id := e.add("specific", "app")
 	l := locator(t, Config{Host: e.onSocket()}, procWith(unknownID, id), "app-1")
 	mustLocate(t, l, "127.0.0.1:18000")
@@ -27,14 +27,14 @@ func TestLocateTriesTheNextCandidate(t *testing.T) {
 // Whatever else goes wrong with a candidate says nothing about the next one.
 func TestLocateStopsAtAFault(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	id := e.add("specific", "app")
 	e.from(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusInternalServerError, "driver failed")
 	})
 	l := locator(t, Config{Host: e.onSocket()}, procWith(unknownID, id), "app-1")
 	_, err := l.Locate(t.Context())
-	mustSay(t, err, false, "inspect container", "driver failed")
+	mustSay(t, err, nil, "inspect container", "driver failed")
 	e.mustHaveBeenAsked(unknownID)
 	e.from(nil)
 	mustLocate(t, l, "127.0.0.1:18000")
@@ -46,7 +46,7 @@ func TestLocateByHostname(t *testing.T) {
 	t.Parallel()
 	t.Run("its id", func(t *testing.T) {
 		t.Parallel()
-		e := newEngine(t)
+		e := newFakeEngine(t)
 		id := e.add("specific", "app")
 		e.add("specific", id[:12]) // Docker takes a short id for the id
 		l := locator(t, Config{Host: e.onSocket()}, fstest.MapFS{}, id[:12])
@@ -54,21 +54,21 @@ func TestLocateByHostname(t *testing.T) {
 	})
 	t.Run("another one's name", func(t *testing.T) {
 		t.Parallel()
-		e := newEngine(t)
+		e := newFakeEngine(t)
 		e.add("specific", aliasID)
 		l := locator(t, Config{Host: e.onSocket()}, fstest.MapFS{}, aliasID)
 		_, err := l.Locate(t.Context())
-		mustSay(t, err, true, aliasID, "--container", "--host-port")
+		mustSay(t, err, ErrUnknownSelf, aliasID)
 		e.mustHaveBeenAsked(aliasID)
 	})
 	t.Run("in the middle of another one's id", func(t *testing.T) {
 		t.Parallel()
-		e := newEngine(t)
+		e := newFakeEngine(t)
 		id := e.add("specific", "app")
 		e.add("specific", id[1:13])
 		l := locator(t, Config{Host: e.onSocket()}, fstest.MapFS{}, id[1:13])
 		_, err := l.Locate(t.Context())
-		mustSay(t, err, true, id[1:13])
+		mustSay(t, err, ErrUnknownSelf, id[1:13])
 	})
 }
 
@@ -76,7 +76,7 @@ func TestLocateByHostname(t *testing.T) {
 // found by its own id, because it was told so.
 func TestLocateInAnotherContainersNetwork(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	e.add("container-network", "sidecar")
 	other := e.add("both", "app")
 	c := Config{Host: e.onSocket(), Container: "sidecar", IP: addr("10.1.0.101")}
@@ -86,12 +86,12 @@ func TestLocateInAnotherContainersNetwork(t *testing.T) {
 
 	e.remove(other) // it may be starting again, under the same id
 	_, err := l.Locate(t.Context())
-	mustSay(t, err, false, "network", other)
+	mustSay(t, err, nil, "network", other)
 }
 
 func TestLocateByContainer(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	id := e.add("specific", "app")
 	host := e.onSocket()
 	for _, name := range []string{id, "app"} {
@@ -100,7 +100,7 @@ func TestLocateByContainer(t *testing.T) {
 	}
 	l := locator(t, Config{Host: host, Container: "web"}, procWith(id), "app-1")
 	_, err := l.Locate(t.Context())
-	mustSay(t, err, true, `--container "web"`, host)
+	mustSay(t, err, ErrNoSuchContainer, `"web"`, host)
 	e.mustHaveBeenAsked(id, "app", "web")
 }
 
@@ -109,18 +109,18 @@ func TestLocateOutsideOfAContainer(t *testing.T) {
 	t.Parallel()
 	t.Run("no candidate", func(t *testing.T) {
 		t.Parallel()
-		e := newEngine(t)
+		e := newFakeEngine(t)
 		e.add("specific", "app")
 		_, err := locator(t, Config{Host: e.onSocket()}, procOf(t, "no-container"), "app-host").Locate(t.Context())
-		mustSay(t, err, true, "or it is none", "--container", "--host-port", "--ip")
+		mustSay(t, err, ErrUnknownSelf, "no container")
 		e.mustHaveBeenAsked()
 	})
 	t.Run("another Docker's", func(t *testing.T) {
 		t.Parallel()
-		e := newEngine(t)
+		e := newFakeEngine(t)
 		host := e.onSocket()
 		_, err := locator(t, Config{Host: host}, procOf(t, "container-network"), "d9049dec8c1e").Locate(t.Context())
-		mustSay(t, err, true, otherID[:12]+", "+sidecarID[:12], host, "--container", "--host-port")
+		mustSay(t, err, ErrUnknownSelf, otherID[:12]+", "+sidecarID[:12], host)
 		e.mustHaveBeenAsked(otherID, sidecarID, otherID[:12])
 	})
 }
@@ -128,28 +128,28 @@ func TestLocateOutsideOfAContainer(t *testing.T) {
 // The mistakes of the container that Docker told about come through.
 func TestLocateMisconfigured(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	for _, recorded := range []string{"both", "host-network", "nothing"} {
 		e.add(recorded, recorded)
 	}
 	host := e.onSocket()
-	for recorded, want := range map[string]string{"both": "--ip is required", "host-network": "--ip is required", "nothing": "docker run -p 8000"} {
+	for recorded, cause := range map[string]error{"both": ErrNoHostIP, "host-network": ErrNoHostIP, "nothing": ErrNotPublished} {
 		_, err := locator(t, Config{Host: host, Container: recorded}, fstest.MapFS{}, "app-1").Locate(t.Context())
-		mustSay(t, err, true, want)
+		mustSay(t, err, cause)
 	}
 }
 
 // A Locator is asked again, and finds what is true then.
 func TestLocateAgain(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t)
+	e := newFakeEngine(t)
 	id := e.add("both", "app")
 	_, ready := inspected(t, "both")
 	starting := strings.Replace(string(ready), `"Ports": {`, `"Ports": null, "Later": {`, 1)
 	e.from(func(w http.ResponseWriter, _ *http.Request) { say(w, starting) })
 	l := locator(t, Config{Host: e.onSocket(), IP: addr("10.1.0.101")}, procWith(id), "app-1")
 	_, err := l.Locate(t.Context())
-	mustSay(t, err, false, "port 8000", "yet")
+	mustSay(t, err, nil, "port 8000", "yet")
 	e.from(nil)
 	mustLocate(t, l, "10.1.0.101:32797")
 }
@@ -161,7 +161,7 @@ func TestNegotiation(t *testing.T) {
 	for _, api := range []struct{ min, max int }{{12, 41}, {44, 52}, {24, 43}, {44, 99}} {
 		t.Run(fmt.Sprintf("1.%d to 1.%d", api.min, api.max), func(t *testing.T) {
 			t.Parallel()
-			e := newEngine(t) // which fails the test on another version
+			e := newFakeEngine(t) // which fails the test on another version
 			e.min, e.max = api.min, api.max
 			id := e.add("specific", "app")
 			l := locator(t, Config{Host: e.onSocket()}, procWith(id), "app-1")
