@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +23,7 @@ func completionCommand() *cli.Command {
 			scripts := map[string]func() (string, error){
 				"bash": func() (string, error) { return bashCompletion, nil },
 				"zsh":  func() (string, error) { return zshCompletion, nil },
-				"fish": c.App.ToFishCompletion,
+				"fish": func() (string, error) { return fishCompletion(*c.App) },
 			}
 			script, ok := scripts[c.Args().First()]
 			if !ok || c.NArg() > 1 {
@@ -36,6 +37,13 @@ func completionCommand() *cli.Command {
 		},
 		BashComplete: func(c *cli.Context) { _, _ = fmt.Fprintln(c.App.Writer, "bash\nzsh\nfish") },
 	}
+}
+
+// fishCompletion leaves the library's help command out, which becomes a subcommand of
+// itself once it has run, so that listing it has no end.
+func fishCompletion(app cli.App) (string, error) {
+	app.Commands = slices.DeleteFunc(slices.Clone(app.Commands), func(c *cli.Command) bool { return c.Name == "help" })
+	return app.ToFishCompletion()
 }
 
 const bashCompletion = `# dockreg in bash: source <(dockreg completion bash)

@@ -19,8 +19,8 @@ Examples:
   dockreg --etcd 10.1.0.101:2379 --port 50051 --ip 10.1.0.101 --check grpc --dry-run
   dockreg --etcd 10.1.0.101:2379 --port 8000 --ip 10.1.0.101 --host-port 8000 --check tcp
 
-Other commands:{{range .VisibleCommands}}
-  {{.Name}} {{.ArgsUsage}}{{"\t"}}{{.Usage}}{{end}}
+Other commands:{{range .VisibleCommands}}{{if ne .Name "help"}}
+  {{.Name}} {{.ArgsUsage}}{{"\t"}}{{.Usage}}{{end}}{{end}}
 {{$group := ""}}{{range .VisibleFlags}}{{with .GetCategory}}{{if ne . $group}}{{$group = .}}
 {{.}}:
 {{end}}{{end}}{{if .GetCategory}}  {{.}}

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -203,7 +204,7 @@ func TestP9MistakeThatDockerFinds(t *testing.T) {
 	line := []string{"--port", "1", "--etcd", "127.0.0.1:1", "--container", "web", "--docker", "tcp://" + engine.Listener.Addr().String()}
 	for _, args := range [][]string{line, append(line, "--dry-run")} {
 		r := runWith(args...)
-		if r.code != exitUsage || !strings.Contains(r.stderr, "\ndockreg: --container \"web\": ") && !strings.HasPrefix(r.stderr, "dockreg: --container \"web\": ") {
+		if r.code != exitUsage || !regexp.MustCompile(`(?m)^dockreg: docker knows no such container: "web".*; give --container the id or name`).MatchString(r.stderr) {
 			t.Errorf("%q: exit code %d, %s", args, r.code, r.stderr)
 		}
 	}

@@ -81,7 +81,7 @@ func TestConfig(t *testing.T) {
 				args[i] = strings.ReplaceAll(args[i], "␣", " ")
 			}
 			got := mustConfig(t, tt.env, args...)
-			got.set = nil // see TestShown
+			got.set, got.log = nil, nil // see TestShown
 			if !reflect.DeepEqual(*got, tt.want) {
 				t.Errorf("\n got %+v\nwant %+v", *got, tt.want)
 			}

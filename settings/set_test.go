@@ -40,7 +40,10 @@ type config struct {
 	dryRun   bool
 	level    slog.Level
 	json     bool
+	log      *Log
 }
+
+func (c *config) logger(w io.Writer) *slog.Logger { return c.log.Logger(w) }
 
 // shown is a setting as Show has it.
 type shown struct{ text, label string }
@@ -60,7 +63,7 @@ func all() (*Set, func() *config) {
 	where, what, logs := s.Etcd(), s.Registration("agent"), s.Log()
 	return s, func() *config {
 		c := &config{
-			set: s, sidekick: what.Config(), docker: what.Docker(), dryRun: what.DryRun(), level: logs.level.Value, json: logs.json.Value,
+			set: s, sidekick: what.Config(), docker: what.Docker(), dryRun: what.DryRun(), level: logs.level.Value, json: logs.json.Value, log: logs,
 		}
 		if p := what.Prober(); p != nil {
 			c.check = p.String()
