@@ -44,9 +44,9 @@ func parseDocker(text string) (string, error) {
 			return "", errors.New("not an absolute path; " + fix)
 		}
 		// A path where nothing is may get its socket later.
-		info, err := os.Stat(rest)
+		info, _ := os.Stat(rest)
 		switch {
-		case err != nil:
+		case info == nil:
 		case info.IsDir():
 			return "", errors.New("a folder, not a socket; docker run -v makes one where the host has no such file: mount the socket, and give its path")
 		case info.Mode().Type() != os.ModeSocket:

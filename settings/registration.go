@@ -40,11 +40,11 @@ func (s *Set) Registration(agent string) *Registration {
 		key:       add(s, define(what, "key", "NAME", "service", "parent of the key; may hold inner slashes: service/web"), parseKey),
 		value:     add(s, define(what, "value", "TEXT", "running", "the record: what is stored under the key"), text),
 		ttl:       add(s, define(where, "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, more than fall x interval + timeout"), parseTTL),
-		check:     add(s, define(passes, "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without\na shell"), text),
-		interval:  add(s, define(passes, "interval", "TIME", "5s", "from the start of one probe to the start of the next"), parseSpan),
-		timeout:   add(s, define(passes, "timeout", "TIME", "3s", "the whole of one probe; at most the interval"), parseSpan),
-		rise:      add(s, define(passes, "rise", "N", "1", "passes in a row to register"), parseCount),
-		fall:      add(s, define(passes, "fall", "N", "1", "failures in a row to deregister"), parseCount),
+		check:     add(s, define(check, "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without\na shell"), text),
+		interval:  add(s, define(check, "interval", "TIME", "5s", "from the start of one probe to the start of the next"), parseSpan),
+		timeout:   add(s, define(check, "timeout", "TIME", "3s", "the whole of one probe; at most the interval"), parseSpan),
+		rise:      add(s, define(check, "rise", "N", "1", "passes in a row to register"), parseCount),
+		fall:      add(s, define(check, "fall", "N", "1", "failures in a row to deregister"), parseCount),
 		container: add(s, define(which, "container", "ID", "", "this container's id or name; by default found out"), parseContainer),
 		drain:     add(s, define(runs, "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting"), parseTime),
 		dryRun:    add(s, define(runs, "dry-run", "", "", "find everything out, show it, probe once, write nothing; exit 0,\nor 1 with the reason why the app would not be registered now"), parseBool),
@@ -109,14 +109,14 @@ func (r *Registration) Docker() docker.Config {
 
 // Prober returns who asks the app. It is to be called after Config.
 func (r *Registration) Prober() *probe.Probe {
-	check := r.check.text()
-	p, err := probe.Parse(check, r.Port(), r.agent)
+	text := r.check.text()
+	p, err := probe.Parse(text, r.Port(), r.agent)
 	if err != nil {
 		// What follows the kind may be a password, or a token.
-		if i := strings.IndexAny(check, ": \t\n?"); i >= 0 && i < len(check)-1 {
-			check = check[:i+1] + "…"
+		if i := strings.IndexAny(text, ": \t\n?"); i >= 0 && i < len(text)-1 {
+			text = text[:i+1] + "…"
 		}
-		r.check.blame(quote(check, err))
+		r.check.blame(quote(text, err))
 		return nil
 	}
 	r.check.show = p.String

@@ -12,13 +12,13 @@ import (
 )
 
 // groups are the categories of settings, in the order in which help shows them.
-var groups = []string{what, where, access, passes, which, runs}
+var groups = []string{what, where, access, check, which, runs}
 
 const (
 	what   = "What to register"
 	where  = "Where to register it"
 	access = "How to talk to etcd"
-	passes = "When the app passes"
+	check  = "When the app passes"
 	which  = "Which container this is"
 	runs   = "How dockreg runs"
 )
@@ -71,7 +71,7 @@ func addList[T any](s *Set, f *setting, parse func(texts []string) (T, error)) *
 	v := &Setting[T]{setting: f}
 	f.set = s
 	f.EnvVars = append([]string{envName(f.Name)}, f.EnvVars...)
-	f.GenericFlag.Value = input{f}
+	f.Value = input{f}
 	f.parse = func() {
 		var err error
 		if v.Value, err = parse(f.texts()); err != nil {
@@ -175,7 +175,7 @@ func (f *setting) require(fix string) {
 // blame notes what is wrong with the setting, a line for each error in err.
 func (f *setting) blame(err error) {
 	f.wrong = true
-	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join's, and not what that is made of
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, err := range all.Unwrap() {
 			f.blame(err)
 		}
