@@ -28,13 +28,13 @@ import (
 // newer one's key or deletes anything but its own lease, and in the end exactly one
 // has the key, and nobody writes any more.
 //
-// 10,000 interleavings are of a model of etcd; the first ones again of real servers,
-// where all has to happen as it did in the model.
+// 1,000 interleavings are of a model of etcd, in the long form 10,000; the first ones
+// again of real servers, where all has to happen as it did in the model.
 func TestP3Interleavings(t *testing.T) {
 	t.Parallel()
-	modelled, real := 10000, 100
-	if testing.Short() {
-		modelled = 1000
+	modelled, real := 1000, 20
+	if long {
+		modelled, real = 10000, 100
 	}
 	w := modelWorkers(t)
 	changed := 0

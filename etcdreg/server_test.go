@@ -27,6 +27,9 @@ import (
 // Debian's 3.4, the oldest in the wild.
 var binaries = map[string]string{}
 
+// long asks for the long forms of tests: make test-all.
+var long = os.Getenv("DOCKREG_LONG") != ""
+
 func TestMain(m *testing.M) {
 	code, err := testMain(m)
 	if err != nil {

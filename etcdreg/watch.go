@@ -55,7 +55,7 @@ var errBroke = errors.New("the connection to etcd broke")
 func (r *Registry) observe(c *clientv3.Client, revision int64) *watch {
 	ctx, cancel := context.WithCancelCause(c.Ctx())
 	w := &watch{cancel: func() { cancel(nil) }, over: make(chan struct{}), done: make(chan struct{})}
-	h := holding{r.read, r.record, r.leases.current, r.etcd.Within(etcd.Timeout)}
+	h := holding{r.read, r.record, r.leases.current, auditEvery(r.ttl), r.etcd.Within(etcd.Timeout)}
 	connection := make(chan struct{})
 	go func() {
 		defer close(connection)
@@ -81,10 +81,10 @@ func (r *Registry) observe(c *clientv3.Client, revision int64) *watch {
 	return w
 }
 
-// auditEvery is how often the watched key is read all the same. A watch that tells
-// nothing any more looks like one that has nothing to tell. It counts the peers anew,
-// too.
-const auditEvery = 25 * time.Second
+// auditEvery is how often the watched key is read all the same: every 25 s with a TTL of
+// 20 s. A watch that tells nothing any more looks like one that has nothing to tell. It
+// counts the peers anew, too.
+func auditEvery(ttl time.Duration) time.Duration { return ttl + ttl/4 }
 
 var (
 	errDeleted     = errors.New("the key was deleted, or its lease expired")
@@ -96,7 +96,8 @@ type holding struct {
 	read   func(context.Context, *clientv3.Client, string) (*mvccpb.KeyValue, *etcdserverpb.ResponseHeader, error)
 	record sidekick.Record
 	lease  clientv3.LeaseID
-	within time.Duration // the deadline of an audit
+	every  time.Duration // between audits
+	within time.Duration // the deadline of one
 }
 
 // follow returns the first reason why the key is not as it was put, or that it
@@ -113,7 +114,7 @@ func (h holding) follow(ctx context.Context, c *clientv3.Client, revision int64)
 		opened <- c.Watch(clientv3.WithRequireLeader(ctx), h.record.Key, clientv3.WithRev(revision))
 	}()
 	var events clientv3.WatchChan
-	audit := time.NewTicker(auditEvery)
+	audit := time.NewTicker(h.every)
 	defer audit.Stop()
 	for {
 		select {
