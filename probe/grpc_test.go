@@ -104,8 +104,7 @@ func TestGRPCHung(t *testing.T) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}})
-	took, err := ask(t, parse(t, "grpc", port))
-	mustFailLate(t, took, err, "no answer")
+	mustBeLate(t, parse(t, "grpc", port), "no answer")
 }
 
 func TestGRPCError(t *testing.T) {

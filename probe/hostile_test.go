@@ -73,8 +73,7 @@ func mustStand(t *testing.T, apps map[string]hostile) {
 				for range 2 {
 					t.Run(name, func(t *testing.T) {
 						t.Parallel()
-						took, err := ask(t, parse(t, app.check, app.port(t)))
-						mustFailLate(t, took, err, strings.TrimSuffix(app.want, " in time"))
+						mustBeLate(t, parse(t, app.check, app.port(t)), strings.TrimSuffix(app.want, " in time"))
 					})
 				}
 			}

@@ -199,8 +199,7 @@ func TestHTTPSlowBody(t *testing.T) {
 				_, err = conn.Write([]byte("."))
 			}
 		})
-		took, err := ask(t, parse(t, kind+":/", port))
-		mustFailLate(t, took, err, "answered 200, but its body did not end")
+		mustBeLate(t, parse(t, kind+":/", port), "answered 200, but its body did not end")
 	})
 }
 

@@ -269,17 +269,22 @@ func TestLeavesNothingOpen(t *testing.T) {
 	}
 	before := countFiles()
 	w := watch(port)
-	deadline := time.After(patience)
-	for range 50 { // which would take longer than that if each took lookEvery
+	fastest := patience
+	for range 10 {
 		ctx, cancel := context.WithCancel(t.Context())
 		returned := make(chan struct{})
 		go func() { defer close(returned); w.Await(ctx) }()
 		cancel()
+		start := time.Now()
 		select {
 		case <-returned:
-		case <-deadline:
+		case <-time.After(patience):
 			t.Fatal("Await goes on")
 		}
+		fastest = min(fastest, time.Since(start))
+	}
+	if fastest > lookEvery/2 {
+		t.Errorf("Await returned %s after its context ended, at the best, want at once", fastest)
 	}
 	if after := countFiles(); after > before+1 { // one for Go's poller
 		t.Errorf("%d files are open, %d were before", after, before)
