@@ -122,7 +122,7 @@ func (b *bed) start(ctx context.Context) <-chan error {
 		wg.Go(func() {
 			select {
 			case <-time.After(starting * time.Duration(i) / time.Duration(len(all))):
-				errs[i] = in.run(ctx)
+				errs[i] = in.Run(ctx)
 			case <-ctx.Done():
 			}
 		})
