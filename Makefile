@@ -8,8 +8,17 @@ DIST    := $(CURDIR)/dist
 
 # Static, stripped, and the same from the same source: no paths, no build id, no
 # time of day.
-BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -v \
 	-ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+
+# All that is compiled is compiled this way, so that no target compiles again what
+# another one has. Except with the race detector, which takes cgo.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+RACE := CGO_ENABLED=1 go test -race
+
+# Says what a long step does, and how far it is.
+STEP := @sh $(CURDIR)/e2e/progress
 
 .PHONY: help
 help: ## list the targets
@@ -17,20 +26,30 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build dist/dockreg-linux-amd64 and -arm64
-	@echo "building dockreg $(VERSION) for amd64 and arm64 ..."
-	@GOOS=linux GOARCH=amd64 $(BUILD) -o $(DIST)/dockreg-linux-amd64 .
-	@GOOS=linux GOARCH=arm64 $(BUILD) -o $(DIST)/dockreg-linux-arm64 .
+	$(STEP) "building dockreg $(VERSION) for amd64" env GOOS=linux GOARCH=amd64 $(BUILD) -o $(DIST)/dockreg-linux-amd64 .
+	$(STEP) "building dockreg $(VERSION) for arm64" env GOOS=linux GOARCH=arm64 $(BUILD) -o $(DIST)/dockreg-linux-arm64 .
 
+# What installs and downloads runs beside what compiles. No compiler runs beside a test.
 .PHONY: test
-test: lint unit e2e ## run every check and test
+test: ## run every check and test, in some ten minutes the first time
+	@echo "checks, then unit tests, then end-to-end tests: some ten minutes on two processors the first time"
+	@$(MAKE) --no-print-directory -j 2 lint base
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory e2e
 
-# Compiled first, and one package after the other: a compiler beside them would
-# take the time that the probes' deadlines are about.
+.PHONY: test-all
+test-all: export DOCKREG_LONG := 1
+test-all: test ## make test with all outages, loads and searches in their long forms
+
+# Packages whose tests mostly wait run side by side. Those that measure a probe's time
+# run alone.
+TIMED := /probe(/|$$)
 .PHONY: unit
-unit: tools ## run the unit tests alone
-	@echo "compiling the unit tests ..."
-	@go test -race -run '^$$' ./... >/dev/null
-	go test -race -shuffle=on -p 1 -parallel 8 ./...
+unit: base ## run the unit tests alone
+	$(STEP) "compiling the unit tests, the first time in two minutes" env $(RACE) -v -run '^$$' ./...
+	@echo "running the unit tests, in a minute ..."
+	$(RACE) -shuffle=on -p 4 -parallel 8 $$(go list ./... | grep -vE '$(TIMED)')
+	$(RACE) -shuffle=on -p 1 -parallel 8 $$(go list ./... | grep -E '$(TIMED)')
 
 # What a target finds it writes into a testdata folder, to be committed with the
 # mend: from then on make unit tries it, too.
@@ -44,17 +63,18 @@ fuzz: ## fuzz what reads foreign text; FUZZTIME=20s for each target
 	done
 
 # e2e itself says in one line what it leaves out where there is no Docker engine,
-# and fails instead with CI=true. Tests with containers run as many at a time as there
-# are processors; those that mostly wait for what an etcd does, all at once. What they
-# build is compiled before: a compiler beside them would take their time.
+# and fails instead with CI=true. Of tests with containers, which wait more than they
+# compute, some run at a time; those that wait for what an etcd does, all at once.
 WAITING := ^Test(P3Two|P3Resumed|P5|P6|Soak)
+E2E := cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps DOCKREG_COMMANDS=$(BIN) \
+	$(BIN)/e2e.test -test.v -test.timeout 20m
 .PHONY: e2e
 e2e: tools build ## run the tests across real Docker, etcd and supervisord
-	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps proxies; fi
-	@echo "compiling the end-to-end tests, the first time in a few minutes ..."
-	@cd e2e && go build -o $(BIN)/ ./etcd ./fleet ./soak
-	cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps go test -race -count=1 -timeout 15m -skip '$(WAITING)' .
-	cd e2e && go test -race -count=1 -timeout 15m -parallel 16 -run '$(WAITING)' .
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory -j 2 apps proxies; fi
+	$(STEP) "compiling the etcd to test with, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./etcd ./fleet ./soak
+	$(STEP) "compiling the end-to-end tests" sh -c 'cd e2e && $(if $(DOCKREG_LONG),$(RACE),go test) -c -o $(BIN)/e2e.test .'
+	$(STEP) "testing with containers, in two or three minutes" sh -c '$(E2E) -test.skip "$(WAITING)" -test.parallel 6'
+	$(STEP) "testing what waits, in two or three minutes" sh -c '$(E2E) -test.run "$(WAITING)" -test.parallel 16'
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## run vet and the linters
@@ -64,12 +84,11 @@ lint: $(BIN)/golangci-lint ## run vet and the linters
 
 # Built anew only when its pinned version changes.
 $(BIN)/golangci-lint: e2e/go.mod
-	@echo "building golangci-lint, in a minute or two ..."
-	cd e2e && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	$(STEP) "building golangci-lint, in two or three minutes" go build -C e2e -v -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
-# What the tests run beside: Debian's own etcd, the oldest in the wild, what makes and
-# cuts networks, and images for containers.
+# What the tests run beside: Debian's own etcd, the oldest in the wild, and what makes
+# and cuts networks.
 .PHONY: tools
 tools:
 	@for tool in etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables; do \
@@ -77,32 +96,42 @@ tools:
 	done; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 		{ echo "installing$$missing ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+
+# The Dockerfiles' base images. After tools: a machine has one apt-get at a time.
+.PHONY: base
+base: tools
 	@if docker version >/dev/null 2>&1; then e2e/images/base.sh; fi
 
 .PHONY: image
-image: ## build the image with supervisord, the sample app and dockreg
-	@e2e/images/base.sh
-	@echo "building the image $(IMAGE) ..."
-	@docker build --quiet --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) . >/dev/null
+image: base ## build the image with supervisord, the sample app and dockreg
+	$(STEP) "building the image $(IMAGE), the first time in a minute" \
+		docker build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
 
 # With apps of other kinds, for tests, and the shell loop that bench compares with.
 .PHONY: apps
 apps: image
-	@echo "building the image $(IMAGE)-apps ..."
-	@docker build --quiet --tag $(IMAGE)-apps --build-arg IMAGE=$(IMAGE) e2e/images/apps >/dev/null
+	$(STEP) "building the image $(IMAGE)-apps" docker build --tag $(IMAGE)-apps --build-arg IMAGE=$(IMAGE) e2e/images/apps
 
 .PHONY: proxies
-proxies: ## build dockreg-haproxy and dockreg-nginx, which follow the keys
-	@e2e/images/base.sh
-	@echo "building the images dockreg-haproxy and dockreg-nginx, the first time in a few minutes ..."
-	@for proxy in haproxy nginx; do \
-		docker build --quiet --tag dockreg-$$proxy --file vagrant/$$proxy/Dockerfile vagrant >/dev/null || exit; \
-	done
+proxies: base ## build dockreg-haproxy and dockreg-nginx, which follow the keys
+	$(STEP) "building the image dockreg-haproxy, the first time in a minute" \
+		docker build --tag dockreg-haproxy --file vagrant/haproxy/Dockerfile vagrant
+	$(STEP) "building the image dockreg-nginx" docker build --tag dockreg-nginx --file vagrant/nginx/Dockerfile vagrant
 
 .PHONY: demo
-demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running
-	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory image; fi
-	@cd e2e && go run ./demo -image $(IMAGE) -binaries $(DIST) $(if $(KEEP),-keep)
+demo: demo-build ## show the main job, live, on this machine alone; KEEP=1 leaves it running
+	@$(BIN)/demo -dockreg $(BIN)/dockreg $(if $(KEEP),-keep)
+	@echo "make demo-containers shows the same in containers, with a Docker engine."
+
+.PHONY: demo-containers
+demo-containers: image demo-build ## show it in two containers; KEEP=1 leaves them running
+	@$(BIN)/demo -image $(IMAGE) $(if $(KEEP),-keep)
+
+# For this machine alone, and in the same way, so that what both need is compiled once.
+.PHONY: demo-build
+demo-build:
+	$(STEP) "building dockreg, the first time in half a minute" $(BUILD) -o $(BIN)/dockreg .
+	$(STEP) "building an etcd to show it with, the first time in half a minute" go build -C e2e -v -o $(BIN)/ ./demo
 
 # What the hosts run, for hosts that reach no image registry.
 vagrant/images.tar: image proxies
@@ -120,8 +149,7 @@ vagrant-demo: build vagrant/images.tar ## walk the walk of vagrant/README.md ove
 
 .PHONY: soak
 soak: tools ## let everything fail for 10 minutes, and judge; DURATION=3m SEED=1 ETCD=/usr/bin/etcd
-	@echo "building the soak ..."
-	@cd e2e && go build -o $(BIN)/ ./soak $(if $(ETCD),,./etcd)
+	$(STEP) "building the soak, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./soak $(if $(ETCD),,./etcd)
 	@$(BIN)/soak -etcd $(or $(ETCD),$(BIN)/etcd) -duration $(or $(DURATION),10m) -seed $(or $(SEED),0)
 
 .PHONY: bench

@@ -11,9 +11,6 @@ import (
 // All promises hold, and nothing piles up, while apps, instances, keys and members
 // fail all the time: make soak, in short.
 func TestSoak(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a minute")
-	}
 	// The tests that run in parallel wait for this one: it has deadlines of its own.
 	soak := mustBuild(t, "soak")
 	eachEtcd(t, func(t *testing.T, binary string) {

@@ -41,7 +41,7 @@ func TestP2StopsFailNoRequest(t *testing.T) {
 	}
 	o := load.Stop()
 	t.Logf("%d of %d requests failed in %d stops and starts", len(o.Failures), o.Sent, len(instances))
-	if o.Sent < 1000 {
+	if o.Sent < requestRate {
 		t.Errorf("only %d requests were sent", o.Sent)
 	}
 	for _, f := range o.Failures {

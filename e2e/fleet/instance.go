@@ -13,8 +13,6 @@ import (
 	"dockreg/sidekick"
 )
 
-const ttl = 20 * time.Second
-
 // instance is a real sidekick and its real registry, with a connection of its own,
 // for an app that always passes. It notes what they do.
 type instance struct {
@@ -38,7 +36,7 @@ type (
 	}
 )
 
-func newInstance(parent string, i int, etcd string) *instance {
+func newInstance(parent string, i int, etcd string, ttl time.Duration) *instance {
 	in := &instance{}
 	in.Sidekick = testbed.Sidekick{
 		Config: sidekick.Config{
