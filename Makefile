@@ -3,19 +3,26 @@
 VERSION ?= $(shell git describe --tags 2>/dev/null || echo 0.1.0-dev)
 COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 IMAGE   ?= dockreg
+ARCHS   ?= amd64 arm64
 BIN     := $(CURDIR)/.cache/bin
 DIST    := $(CURDIR)/dist
 
 # Static, stripped, and the same from the same source: no paths, no build id, no
 # time of day.
-BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -v \
+BUILD := env CGO_ENABLED=0 go build -trimpath -buildvcs=false -v \
 	-ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
 
 # All that is compiled is compiled this way, so that no target compiles again what
-# another one has. Except with the race detector, which takes cgo.
+# another one has.
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath
-RACE := CGO_ENABLED=1 go test -race
+
+# DOCKREG_LONG=1 selects the long forms of tests, which test-all runs: the tests read it,
+# too. With it they run under the race detector, which takes cgo, and a second compile of
+# everything. lint has vetted them.
+GO     := $(if $(DOCKREG_LONG),env CGO_ENABLED=1 )go
+RACE   := $(if $(DOCKREG_LONG),-race)
+GOTEST := $(GO) test $(RACE) -vet=off
 
 # Says what a long step does, and how far it is.
 STEP := @sh $(CURDIR)/e2e/progress
@@ -25,9 +32,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build dist/dockreg-linux-amd64 and -arm64
-	$(STEP) "building dockreg $(VERSION) for amd64" env GOOS=linux GOARCH=amd64 $(BUILD) -o $(DIST)/dockreg-linux-amd64 .
-	$(STEP) "building dockreg $(VERSION) for arm64" env GOOS=linux GOARCH=arm64 $(BUILD) -o $(DIST)/dockreg-linux-arm64 .
+build: $(addprefix build-,$(ARCHS)) ## build dist/dockreg-linux-amd64 and -arm64
+
+.PHONY: build-amd64 build-arm64
+build-amd64 build-arm64: build-%:
+	$(STEP) "building dockreg $(VERSION) for $*, the first time in a minute" \
+		env GOOS=linux GOARCH=$* $(BUILD) -o $(DIST)/dockreg-linux-$* .
 
 # What installs and downloads runs beside what compiles. No compiler runs beside a test.
 .PHONY: test
@@ -39,17 +49,18 @@ test: ## run every check and test, in some ten minutes the first time
 
 .PHONY: test-all
 test-all: export DOCKREG_LONG := 1
-test-all: test ## make test with all outages, loads and searches in their long forms
+test-all: test ## make test in its long form: outages, loads, searches, the race detector
 
 # Packages whose tests mostly wait run side by side. Those that measure a probe's time
 # run alone.
 TIMED := /probe(/|$$)
 .PHONY: unit
 unit: base ## run the unit tests alone
-	$(STEP) "compiling the unit tests, the first time in two minutes" env $(RACE) -v -run '^$$' ./...
-	@echo "running the unit tests, in a minute ..."
-	$(RACE) -shuffle=on -p 4 -parallel 8 $$(go list ./... | grep -vE '$(TIMED)')
-	$(RACE) -shuffle=on -p 1 -parallel 8 $$(go list ./... | grep -E '$(TIMED)')
+	$(STEP) "compiling the unit tests, the first time in a minute or two" \
+		sh -c '$(GO) build $(RACE) -v ./... && $(GOTEST) -count=1 -run "^$$" ./...'
+	@echo "running the unit tests, in a minute or two ..."
+	$(GOTEST) -shuffle=on -p 4 -parallel 8 $$(go list ./... | grep -vE '$(TIMED)')
+	$(GOTEST) -shuffle=on -p 1 -parallel 8 $$(go list ./... | grep -E '$(TIMED)')
 
 # What a target finds it writes into a testdata folder, to be committed with the
 # mend: from then on make unit tries it, too.
@@ -64,21 +75,24 @@ fuzz: ## fuzz what reads foreign text; FUZZTIME=20s for each target
 
 # e2e itself says in one line what it leaves out where there is no Docker engine,
 # and fails instead with CI=true. Of tests with containers, which wait more than they
-# compute, some run at a time; those that wait for what an etcd does, all at once.
+# compute, some run at a time; those that wait for what an etcd does, all at once. The
+# image is built as the README does it, and so once for both.
 WAITING := ^Test(P3Two|P3Resumed|P5|P6|Soak)
 E2E := cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps DOCKREG_COMMANDS=$(BIN) \
 	$(BIN)/e2e.test -test.v -test.timeout 20m
 .PHONY: e2e
-e2e: tools build ## run the tests across real Docker, etcd and supervisord
-	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory -j 2 apps proxies; fi
+e2e: base build-$(shell go env GOARCH) ## run the tests across real Docker, etcd and supervisord
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory -j 2 apps proxies IMAGE_ARGS=; fi
 	$(STEP) "compiling the etcd to test with, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./etcd ./fleet ./soak
-	$(STEP) "compiling the end-to-end tests" sh -c 'cd e2e && $(if $(DOCKREG_LONG),$(RACE),go test) -c -o $(BIN)/e2e.test .'
+	$(STEP) "compiling the end-to-end tests" sh -c 'cd e2e && $(GOTEST) -c -o $(BIN)/e2e.test .'
 	$(STEP) "testing with containers, in two or three minutes" sh -c '$(E2E) -test.skip "$(WAITING)" -test.parallel 6'
 	$(STEP) "testing what waits, in two or three minutes" sh -c '$(E2E) -test.run "$(WAITING)" -test.parallel 16'
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint ## run vet and the linters
-	go vet ./... && cd e2e && go vet ./...
+lint: $(BIN)/golangci-lint ## run the linters, vet's checks among them
+	$(STEP) "compiling what is to be checked, the first time in a minute" sh -c 'go build -v ./... && go build -C e2e -v ./...'
+	$(if $(DOCKREG_LONG),go vet ./... && cd e2e && go vet ./...)
+	@echo "checking the code, the first time in a minute or two ..."
 	$(BIN)/golangci-lint run ./...
 	cd e2e && $(BIN)/golangci-lint run ./...
 
@@ -102,10 +116,11 @@ tools:
 base: tools
 	@if docker version >/dev/null 2>&1; then e2e/images/base.sh; fi
 
+IMAGE_ARGS ?= --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
 .PHONY: image
 image: base ## build the image with supervisord, the sample app and dockreg
 	$(STEP) "building the image $(IMAGE), the first time in a minute" \
-		docker build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
+		docker build --tag $(IMAGE) $(IMAGE_ARGS) .
 
 # With apps of other kinds, for tests, and the shell loop that bench compares with.
 .PHONY: apps
@@ -141,7 +156,7 @@ vagrant/images.tar: image proxies
 	@docker rmi dockreg-vagrant-etcd >/dev/null
 
 .PHONY: vagrant-demo
-vagrant-demo: build vagrant/images.tar ## walk the walk of vagrant/README.md over two hosts, live, in some minutes
+vagrant-demo: build-$(shell go env GOARCH) vagrant/images.tar ## walk the walk of vagrant/README.md over two hosts, live, in some minutes
 	@command -v vagrant >/dev/null || \
 		{ echo "installing Vagrant ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends vagrant vagrant-libvirt >/dev/null; }
 	@trap 'rm -f $(CURDIR)/vagrant/images.tar' EXIT; \
