@@ -30,7 +30,7 @@ func runWatched(t *testing.T, args ...string) *watched {
 		"-e", "DOCKREG_INTERVAL=1m", "-e", "DOCKREG_TTL=2m", "-e", "DOCKREG_LOG_LEVEL=debug",
 	}, args...)...))
 	w.key = keyOf(t, w.Container)
-	wantPut(t, w.keys, w.key, start, 30*time.Second)
+	wantPut(t, w.keys, w.key, start, time.Minute)
 	return w
 }
 
@@ -128,7 +128,7 @@ func TestP1ListenerClosedAndReopened(t *testing.T) {
 	for range 2 {
 		gone := w.wantSeen(w.signal("USR1", "python3"))
 		w.signal("USR2", "python3")
-		wantPut(t, w.keys, w.key, gone, 30*time.Second)
+		wantPut(t, w.keys, w.key, gone, time.Minute)
 	}
 }
 

@@ -64,7 +64,7 @@ func TestP1NoKeyWhileTheAppIsDown(t *testing.T) {
 	c := runApp(t, "-e", "START_DELAY=7") // more than the interval, so that a probe sees it down
 	started := time.Now()                 // and so the app will listen 7 s after a time before this
 	key := keyOf(t, c)
-	put := wantPut(t, keys, key, start, 30*time.Second)
+	put := wantPut(t, keys, key, start, time.Minute)
 	if early := put.At.Sub(start); early < 7*time.Second {
 		t.Errorf("the key came %s after the start, before the app listened", early)
 	}
@@ -100,7 +100,7 @@ func TestP1HungApp(t *testing.T) {
 	if _, err := c.Signal("CONT", "node"); err != nil {
 		t.Fatal(err)
 	}
-	wantPut(t, keys, key, gone.At, 30*time.Second)
+	wantPut(t, keys, key, gone.At, time.Minute)
 }
 
 // P2: on docker stop the key is gone before the app gets its signal.
@@ -166,7 +166,7 @@ func TestRestartOnANewHostPort(t *testing.T) {
 		t.Errorf("the engine gave the same port again, %s, which says nothing about a new one", after)
 	}
 	gone := wantGone(t, keys, before, time.Time{}, busy)
-	wantPut(t, keys, after, gone.At, 30*time.Second)
+	wantPut(t, keys, after, gone.At, time.Minute)
 	if _, there := keys.Get(before); there {
 		t.Errorf("the old key, %s, is there again", before)
 	}
@@ -201,7 +201,7 @@ func TestP3KilledDockregTakesItsKeyOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantPut(t, keys, key, killed, 30*time.Second)
+	wantPut(t, keys, key, killed, time.Minute)
 	if after, _ := keys.Get(key); after.Lease == before.Lease {
 		t.Errorf("the key is still on the lease %x of the one that was killed", before.Lease)
 	}

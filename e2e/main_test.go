@@ -91,7 +91,7 @@ func registered(t *testing.T, args ...string) (c *testbed.Container, keys *testb
 	keys = follow(t)
 	c = runApp(t, args...)
 	key = keyOf(t, c)
-	wantPut(t, keys, key, start, 30*time.Second)
+	wantPut(t, keys, key, start, time.Minute)
 	return c, keys, key
 }
 

@@ -44,7 +44,7 @@ func TestP3RestartOnAFixedPort(t *testing.T) {
 		}
 		c := keep(t)(docker.RunApp(image, m.URL, "-p", fmt.Sprintf("%d:8000", port)))
 		key := fmt.Sprintf("/service/%s:%d", docker.Gateway, port)
-		first := wantPut(t, keys, key, time.Time{}, 30*time.Second)
+		first := wantPut(t, keys, key, time.Time{}, time.Minute)
 		before, _ := keys.Get(key)
 
 		if _, err := c.Do("kill"); err != nil {
@@ -113,7 +113,7 @@ func TestP3ResumedAfterItsTTL(t *testing.T) {
 		stale.awaitLogged(t, "msg=registered")
 		stopped := time.Now()
 		_ = stale.Process.Signal(syscall.SIGSTOP)
-		wantGone(t, keys, key, stopped, 30*time.Second)
+		wantGone(t, keys, key, stopped, time.Minute)
 
 		newer := besideApp(t, url, port)
 		newer.awaitLogged(t, "msg=registered")
@@ -136,7 +136,7 @@ func TestP8PausedContainer(t *testing.T) {
 		keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
 		c := keep(t)(docker.RunApp(image, m.URL, "-e", "DOCKREG_TTL=10s"))
 		key := keyOf(t, c)
-		wantPut(t, keys, key, time.Time{}, 30*time.Second)
+		wantPut(t, keys, key, time.Time{}, time.Minute)
 		if _, err := c.Do("pause"); err != nil {
 			t.Fatal(err)
 		}

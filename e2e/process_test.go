@@ -23,7 +23,7 @@ func runProcess(t *testing.T, flags ...string) (p *process, keys *testbed.Keys, 
 	keys = follow(t)
 	start := time.Now()
 	p = besideApp(t, etcd.URL, port, flags...)
-	wantPut(t, keys, key, start, 30*time.Second)
+	wantPut(t, keys, key, start, time.Minute)
 	return p, keys, key
 }
 
@@ -105,7 +105,7 @@ func TestSurvivesHangUpAndClosedStderr(t *testing.T) {
 	_ = writer.Close()
 	_ = reader.Close()
 	deafKey := strings.Replace(key, "/service/", "/deaf/", 1)
-	wantPut(t, keys, deafKey, start, 30*time.Second)
+	wantPut(t, keys, deafKey, start, time.Minute)
 
 	// Both still do their work: they repair, and log that they do.
 	for p, key := range map[*process]string{p: key, deaf: deafKey} {

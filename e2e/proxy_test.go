@@ -229,14 +229,14 @@ func (f *followed) start(t *testing.T, app *testbed.Container) {
 // there.
 func (f *followed) wantServed(t *testing.T, app *testbed.Container) {
 	t.Helper()
-	wantPut(t, f.keys, keyOf(t, app), time.Time{}, 30*time.Second)
+	wantPut(t, f.keys, keyOf(t, app), time.Time{}, time.Minute)
 	f.wantAnswer(t, "Hello from "+app.ID[:12])
 }
 
 // wantAnswer waits until every proxy has given this answer.
 func (f *followed) wantAnswer(t *testing.T, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ask := time.NewTicker(20 * time.Millisecond)
 	defer ask.Stop()

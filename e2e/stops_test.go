@@ -16,7 +16,7 @@ func TestP2StopsFailNoRequest(t *testing.T) {
 	keys := testbed.FollowKeys(t.Context(), etcd.Client, "/stops/")
 	present := func(n int) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := keys.AwaitPresent(ctx, n); err != nil {
 			t.Fatal(err)

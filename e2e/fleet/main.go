@@ -39,7 +39,7 @@ const (
 	// anew: every 25 s, and its request takes 1.5 s at the most. Nothing tells.
 	recounted = 26500 * time.Millisecond
 	// patience bounds every wait for what should come in a few seconds, on a quiet machine.
-	patience = time.Minute
+	patience = 2 * time.Minute
 )
 
 func run(binary string, n int, ttl time.Duration) (err error) {
