@@ -29,7 +29,7 @@ STEP := @sh $(CURDIR)/e2e/progress
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: $(addprefix build-,$(ARCHS)) ## build dist/dockreg-linux-amd64 and -arm64
@@ -43,7 +43,7 @@ build-amd64 build-arm64: build-%:
 .PHONY: test
 test: ## run every check and test, in some ten minutes the first time
 	@echo "checks, then unit tests, then end-to-end tests: some ten minutes on two processors the first time"
-	@$(MAKE) --no-print-directory -j 2 lint base
+	@$(MAKE) --no-print-directory -j 3 lint images
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory e2e
 
@@ -75,17 +75,15 @@ fuzz: ## fuzz what reads foreign text; FUZZTIME=20s for each target
 
 # e2e itself says in one line what it leaves out where there is no Docker engine,
 # and fails instead with CI=true. Of tests with containers, which wait more than they
-# compute, some run at a time; those that wait for what an etcd does, all at once. The
-# image is built as the README does it, and so once for both.
+# compute, some run at a time; those that wait for what an etcd does, all at once.
 WAITING := ^Test(P3Two|P3Resumed|P5|P6|Soak)
 E2E := cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps DOCKREG_COMMANDS=$(BIN) \
 	$(BIN)/e2e.test -test.v -test.timeout 20m
 .PHONY: e2e
-e2e: base build-$(shell go env GOARCH) ## run the tests across real Docker, etcd and supervisord
-	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory -j 2 apps proxies IMAGE_ARGS=; fi
+e2e: images build-$(shell go env GOARCH) ## run the tests across real Docker, etcd and supervisord
 	$(STEP) "compiling the etcd to test with, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./etcd ./fleet ./soak
 	$(STEP) "compiling the end-to-end tests" sh -c 'cd e2e && $(GOTEST) -c -o $(BIN)/e2e.test .'
-	$(STEP) "testing with containers, in two or three minutes" sh -c '$(E2E) -test.skip "$(WAITING)" -test.parallel 6'
+	$(STEP) "testing with containers, in two or three minutes" sh -c '$(E2E) -test.skip "$(WAITING)" -test.parallel 8'
 	$(STEP) "testing what waits, in two or three minutes" sh -c '$(E2E) -test.run "$(WAITING)" -test.parallel 16'
 
 .PHONY: lint
@@ -115,6 +113,11 @@ tools:
 .PHONY: base
 base: tools
 	@if docker version >/dev/null 2>&1; then e2e/images/base.sh; fi
+
+# What the tests run. The image is built as the README does it, and so once for both.
+.PHONY: images
+images: base
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps proxies IMAGE_ARGS=; fi
 
 IMAGE_ARGS ?= --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
 .PHONY: image

@@ -33,6 +33,7 @@ var readme = []struct {
 // The README's commands, in its order, do what it says.
 func TestReadme(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	if _, err := exec.LookPath("etcdctl"); err != nil {
 		t.Fatal("the README's commands need etcdctl: apt-get install etcd-client")
 	}
