@@ -3,34 +3,64 @@
 VERSION ?= $(shell git describe --tags 2>/dev/null || echo 0.1.0-dev)
 COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 IMAGE   ?= dockreg
+ARCHS   ?= amd64 arm64
 BIN     := $(CURDIR)/.cache/bin
 DIST    := $(CURDIR)/dist
 
 # Static, stripped, and the same from the same source: no paths, no build id, no
 # time of day.
-BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+BUILD := env CGO_ENABLED=0 go build -trimpath -buildvcs=false -v \
 	-ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+
+# All that is compiled is compiled this way, so that no target compiles again what
+# another one has.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+
+# DOCKREG_LONG=1 selects the long forms of tests, which test-all runs: the tests read it,
+# too. With it they run under the race detector, which takes cgo, and a second compile of
+# everything. lint has vetted them.
+GO     := $(if $(DOCKREG_LONG),env CGO_ENABLED=1 )go
+RACE   := $(if $(DOCKREG_LONG),-race)
+GOTEST := $(GO) test $(RACE) -vet=off
+
+# Says what a long step does, and how far it is.
+STEP := @sh $(CURDIR)/e2e/progress
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build dist/dockreg-linux-amd64 and -arm64
-	@echo "building dockreg $(VERSION) for amd64 and arm64 ..."
-	@GOOS=linux GOARCH=amd64 $(BUILD) -o $(DIST)/dockreg-linux-amd64 .
-	@GOOS=linux GOARCH=arm64 $(BUILD) -o $(DIST)/dockreg-linux-arm64 .
+build: $(addprefix build-,$(ARCHS)) ## build dist/dockreg-linux-amd64 and -arm64
 
+.PHONY: build-amd64 build-arm64
+build-amd64 build-arm64: build-%:
+	$(STEP) "building dockreg $(VERSION) for $*, the first time in a minute" \
+		env GOOS=linux GOARCH=$* $(BUILD) -o $(DIST)/dockreg-linux-$* .
+
+# What installs and downloads runs beside what compiles. No compiler runs beside a test.
 .PHONY: test
-test: lint unit e2e ## run every check and test
+test: ## run every check and test, in some ten minutes the first time
+	@echo "checks, then unit tests, then end-to-end tests: some ten minutes on two processors the first time"
+	@$(MAKE) --no-print-directory -j 3 lint images
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory e2e
 
-# Compiled first, and one package after the other: a compiler beside them would
-# take the time that the probes' deadlines are about.
+.PHONY: test-all
+test-all: export DOCKREG_LONG := 1
+test-all: test ## make test in its long form: outages, loads, searches, the race detector
+
+# Packages whose tests mostly wait run side by side. Those that measure a probe's time
+# run alone.
+TIMED := /probe(/|$$)
 .PHONY: unit
-unit: tools ## run the unit tests alone
-	@echo "compiling the unit tests ..."
-	@go test -race -run '^$$' ./... >/dev/null
-	go test -race -shuffle=on -p 1 -parallel 8 ./...
+unit: base ## run the unit tests alone
+	$(STEP) "compiling the unit tests, the first time in a minute or two" \
+		sh -c '$(GO) build $(RACE) -v ./... && $(GOTEST) -count=1 -run "^$$" ./...'
+	@echo "running the unit tests, in a minute or two ..."
+	$(GOTEST) -shuffle=on -p 4 -parallel 8 $$(go list ./... | grep -vE '$(TIMED)')
+	$(GOTEST) -shuffle=on -p 1 -parallel 8 $$(go list ./... | grep -E '$(TIMED)')
 
 # What a target finds it writes into a testdata folder, to be committed with the
 # mend: from then on make unit tries it, too.
@@ -44,32 +74,33 @@ fuzz: ## fuzz what reads foreign text; FUZZTIME=20s for each target
 	done
 
 # e2e itself says in one line what it leaves out where there is no Docker engine,
-# and fails instead with CI=true. Tests with containers run as many at a time as there
-# are processors; those that mostly wait for what an etcd does, all at once. What they
-# build is compiled before: a compiler beside them would take their time.
+# and fails instead with CI=true. Of tests with containers, which wait more than they
+# compute, some run at a time; those that wait for what an etcd does, all at once.
 WAITING := ^Test(P3Two|P3Resumed|P5|P6|Soak)
+E2E := cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps DOCKREG_COMMANDS=$(BIN) \
+	$(BIN)/e2e.test -test.v -test.timeout 20m
 .PHONY: e2e
-e2e: tools build ## run the tests across real Docker, etcd and supervisord
-	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps proxies; fi
-	@echo "compiling the end-to-end tests, the first time in a few minutes ..."
-	@cd e2e && go build -o $(BIN)/ ./etcd ./fleet ./soak
-	cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps go test -race -count=1 -timeout 15m -skip '$(WAITING)' .
-	cd e2e && go test -race -count=1 -timeout 15m -parallel 16 -run '$(WAITING)' .
+e2e: images build-$(shell go env GOARCH) ## run the tests across real Docker, etcd and supervisord
+	$(STEP) "compiling the etcd to test with, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./etcd ./fleet ./soak
+	$(STEP) "compiling the end-to-end tests" sh -c 'cd e2e && $(GOTEST) -c -o $(BIN)/e2e.test .'
+	$(STEP) "testing with containers, in two or three minutes" sh -c '$(E2E) -test.skip "$(WAITING)" -test.parallel 8'
+	$(STEP) "testing what waits, in two or three minutes" sh -c '$(E2E) -test.run "$(WAITING)" -test.parallel 16'
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint ## run vet and the linters
-	go vet ./... && cd e2e && go vet ./...
+lint: $(BIN)/golangci-lint ## run the linters, vet's checks among them
+	$(STEP) "compiling what is to be checked, the first time in a minute" sh -c 'go build -v ./... && go build -C e2e -v ./...'
+	$(if $(DOCKREG_LONG),go vet ./... && cd e2e && go vet ./...)
+	@echo "checking the code, the first time in a minute or two ..."
 	$(BIN)/golangci-lint run ./...
 	cd e2e && $(BIN)/golangci-lint run ./...
 
 # Built anew only when its pinned version changes.
 $(BIN)/golangci-lint: e2e/go.mod
-	@echo "building golangci-lint, in a minute or two ..."
-	cd e2e && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	$(STEP) "building golangci-lint, in two or three minutes" go build -C e2e -v -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
-# What the tests run beside: Debian's own etcd, the oldest in the wild, what makes and
-# cuts networks, and images for containers.
+# What the tests run beside: Debian's own etcd, the oldest in the wild, and what makes
+# and cuts networks.
 .PHONY: tools
 tools:
 	@for tool in etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables; do \
@@ -77,32 +108,48 @@ tools:
 	done; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
 		{ echo "installing$$missing ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+
+# The Dockerfiles' base images. After tools: a machine has one apt-get at a time.
+.PHONY: base
+base: tools
 	@if docker version >/dev/null 2>&1; then e2e/images/base.sh; fi
 
+# What the tests run. The image is built as the README does it, and so once for both.
+.PHONY: images
+images: base
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps proxies IMAGE_ARGS=; fi
+
+IMAGE_ARGS ?= --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
 .PHONY: image
-image: ## build the image with supervisord, the sample app and dockreg
-	@e2e/images/base.sh
-	@echo "building the image $(IMAGE) ..."
-	@docker build --quiet --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) . >/dev/null
+image: base ## build the image with supervisord, the sample app and dockreg
+	$(STEP) "building the image $(IMAGE), the first time in a minute" \
+		docker build --tag $(IMAGE) $(IMAGE_ARGS) .
 
 # With apps of other kinds, for tests, and the shell loop that bench compares with.
 .PHONY: apps
 apps: image
-	@echo "building the image $(IMAGE)-apps ..."
-	@docker build --quiet --tag $(IMAGE)-apps --build-arg IMAGE=$(IMAGE) e2e/images/apps >/dev/null
+	$(STEP) "building the image $(IMAGE)-apps" docker build --tag $(IMAGE)-apps --build-arg IMAGE=$(IMAGE) e2e/images/apps
 
 .PHONY: proxies
-proxies: ## build dockreg-haproxy and dockreg-nginx, which follow the keys
-	@e2e/images/base.sh
-	@echo "building the images dockreg-haproxy and dockreg-nginx, the first time in a few minutes ..."
-	@for proxy in haproxy nginx; do \
-		docker build --quiet --tag dockreg-$$proxy --file vagrant/$$proxy/Dockerfile vagrant >/dev/null || exit; \
-	done
+proxies: base ## build dockreg-haproxy and dockreg-nginx, which follow the keys
+	$(STEP) "building the image dockreg-haproxy, the first time in a minute" \
+		docker build --tag dockreg-haproxy --file vagrant/haproxy/Dockerfile vagrant
+	$(STEP) "building the image dockreg-nginx" docker build --tag dockreg-nginx --file vagrant/nginx/Dockerfile vagrant
 
 .PHONY: demo
-demo: build ## show the main job, live, in a minute; KEEP=1 leaves it running
-	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory image; fi
-	@cd e2e && go run ./demo -image $(IMAGE) -binaries $(DIST) $(if $(KEEP),-keep)
+demo: demo-build ## show the main job, live, on this machine alone; KEEP=1 leaves it running
+	@$(BIN)/demo -dockreg $(BIN)/dockreg $(if $(KEEP),-keep)
+	@echo "make demo-containers shows the same in containers, with a Docker engine."
+
+.PHONY: demo-containers
+demo-containers: image demo-build ## show it in two containers; KEEP=1 leaves them running
+	@$(BIN)/demo -image $(IMAGE) $(if $(KEEP),-keep)
+
+# For this machine alone, and in the same way, so that what both need is compiled once.
+.PHONY: demo-build
+demo-build:
+	$(STEP) "building dockreg, the first time in half a minute" $(BUILD) -o $(BIN)/dockreg .
+	$(STEP) "building an etcd to show it with, the first time in half a minute" go build -C e2e -v -o $(BIN)/ ./demo
 
 # What the hosts run, for hosts that reach no image registry.
 vagrant/images.tar: image proxies
@@ -112,7 +159,7 @@ vagrant/images.tar: image proxies
 	@docker rmi dockreg-vagrant-etcd >/dev/null
 
 .PHONY: vagrant-demo
-vagrant-demo: build vagrant/images.tar ## walk the walk of vagrant/README.md over two hosts, live, in some minutes
+vagrant-demo: build-$(shell go env GOARCH) vagrant/images.tar ## walk the walk of vagrant/README.md over two hosts, live, in some minutes
 	@command -v vagrant >/dev/null || \
 		{ echo "installing Vagrant ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends vagrant vagrant-libvirt >/dev/null; }
 	@trap 'rm -f $(CURDIR)/vagrant/images.tar' EXIT; \
@@ -120,8 +167,7 @@ vagrant-demo: build vagrant/images.tar ## walk the walk of vagrant/README.md ove
 
 .PHONY: soak
 soak: tools ## let everything fail for 10 minutes, and judge; DURATION=3m SEED=1 ETCD=/usr/bin/etcd
-	@echo "building the soak ..."
-	@cd e2e && go build -o $(BIN)/ ./soak $(if $(ETCD),,./etcd)
+	$(STEP) "building the soak, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./soak $(if $(ETCD),,./etcd)
 	@$(BIN)/soak -etcd $(or $(ETCD),$(BIN)/etcd) -duration $(or $(DURATION),10m) -seed $(or $(SEED),0)
 
 .PHONY: bench

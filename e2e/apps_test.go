@@ -30,7 +30,7 @@ func runWatched(t *testing.T, args ...string) *watched {
 		"-e", "DOCKREG_INTERVAL=1m", "-e", "DOCKREG_TTL=2m", "-e", "DOCKREG_LOG_LEVEL=debug",
 	}, args...)...))
 	w.key = keyOf(t, w.Container)
-	wantPut(t, w.keys, w.key, start, 30*time.Second)
+	wantPut(t, w.keys, w.key, start, time.Minute)
 	return w
 }
 
@@ -52,7 +52,7 @@ func (w *watched) signal(signal, process string) time.Time {
 // wantSeen fails the test unless the key goes soon after then.
 func (w *watched) wantSeen(then time.Time) (gone time.Time) {
 	w.t.Helper()
-	e := wantGone(w.t, w.keys, w.key, then, 10*time.Second)
+	e := wantGone(w.t, w.keys, w.key, then, 30*time.Second) // long before the next probe
 	w.t.Logf("crash to key gone: %s", e.At.Sub(then))
 	return e.At
 }
@@ -81,7 +81,7 @@ func TestP1CrashIsSeenAtOnce(t *testing.T) {
 	w := runWatched(t)
 	w.awaitLog(byHolders, 1)
 	gone := w.wantSeen(w.signal("KILL", "node"))
-	wantPut(t, w.keys, w.key, gone, 20*time.Second) // supervisord's doing
+	wantPut(t, w.keys, w.key, gone, 40*time.Second) // supervisord's doing
 	w.awaitLog(byHolders, 2)
 	w.wantSeen(w.signal("KILL", "node"))
 }
@@ -128,7 +128,7 @@ func TestP1ListenerClosedAndReopened(t *testing.T) {
 	for range 2 {
 		gone := w.wantSeen(w.signal("USR1", "python3"))
 		w.signal("USR2", "python3")
-		wantPut(t, w.keys, w.key, gone, 10*time.Second)
+		wantPut(t, w.keys, w.key, gone, time.Minute)
 	}
 }
 

@@ -83,14 +83,15 @@ func runApp(t *testing.T, args ...string) *testbed.Container {
 	return keep(t)(docker.RunApp(image, etcd.URL, args...))
 }
 
-// registered runs a container with the sample app, and waits for its key.
-func registered(t *testing.T) (c *testbed.Container, keys *testbed.Keys, key string) {
+// registered runs a container with the sample app, with these arguments of docker run,
+// and waits for its key.
+func registered(t *testing.T, args ...string) (c *testbed.Container, keys *testbed.Keys, key string) {
 	t.Helper()
 	start := time.Now()
 	keys = follow(t)
-	c = runApp(t)
+	c = runApp(t, args...)
 	key = keyOf(t, c)
-	wantPut(t, keys, key, start, 30*time.Second)
+	wantPut(t, keys, key, start, time.Minute)
 	return c, keys, key
 }
 
@@ -118,18 +119,16 @@ func keep(t *testing.T) func(*testbed.Container, error) *testbed.Container {
 // all that it has logged.
 func awaitLogged(t *testing.T, c *testbed.Container, words string, n int) (logs string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		logs, err := c.Logs()
-		if err != nil {
-			t.Fatal(err)
+	err := poll(t, 40*time.Second, func() (err error) {
+		if logs, err = c.Logs(); err == nil && strings.Count(logs, words) < n {
+			err = fmt.Errorf("%q is not there %d times", words, n)
 		}
-		if strings.Count(logs, words) >= n {
-			return logs
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%q is not there %d times", words, n)
-		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return logs
 }
 
 func follow(t *testing.T) *testbed.Keys {

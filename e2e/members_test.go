@@ -52,13 +52,10 @@ var (
 )
 
 // P5: of three members, any one hangs, is cut off, or late, leader or not: the key
-// is never absent, as a healthy member sees it, in 60 s with a TTL of 10 s.
+// is never absent, as a healthy member sees it, for longer than its TTL of 10 s.
 func TestP5OneMemberFails(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make network namespaces")
-	}
-	if testing.Short() {
-		t.Skip("takes two minutes")
 	}
 	t.Parallel()
 	eachEtcd(t, func(t *testing.T, binary string) {
@@ -123,10 +120,7 @@ func failOneMember(t *testing.T, leader bool, cluster *testbed.Cluster, faults .
 		if err := fault.begin(cluster.Members[victim]); err != nil {
 			t.Fatal(err)
 		}
-		select {
-		case <-time.After(time.Minute):
-		case <-t.Context().Done():
-		}
+		lasts(t, either(time.Minute, fleetTTL+5*time.Second))
 		gone, absent := absence(keys)
 		t.Logf("figure: %s: absent %.1f s of %.0f, %d times", fault.name, absent.Seconds(), time.Since(began).Seconds(), gone)
 		if gone > 0 {
@@ -144,8 +138,8 @@ func failOneMember(t *testing.T, leader bool, cluster *testbed.Cluster, faults .
 		// missed, before it notices that it leads no more. That is repaired.
 		gone, absent = absence(keys)
 		t.Logf("figure: %s, and back: absent %.2f s, %d times", fault.name, absent.Seconds(), gone)
-		if absent > 3*time.Second {
-			t.Errorf("back from %s: the keys were absent for %s, want a second at most, or 3s on a busy machine", fault.name, absent)
+		if absent > 10*time.Second {
+			t.Errorf("back from %s: the keys were absent for %s, want a second at most, or 10s on a busy machine", fault.name, absent)
 		}
 	}
 }
@@ -177,19 +171,25 @@ type fleet struct {
 	all  map[string]*process // by key
 }
 
+// fleetTTL is the TTL of each. An outage that puts it to the test lasts longer.
+const fleetTTL = 10 * time.Second
+
 func newFleet(t *testing.T, etcd string, n int) *fleet {
 	f := &fleet{t: t, etcd: etcd, all: map[string]*process{}}
 	for range n {
 		f.start(startApp(t))
 	}
+	for _, p := range f.all {
+		p.awaitLogged(t, "msg=registered")
+	}
 	return f
 }
 
-func (f *fleet) start(port string) {
+func (f *fleet) start(port string) *process {
 	f.t.Helper()
-	p := besideApp(f.t, f.etcd, port, "--ttl", "10s")
+	p := besideApp(f.t, f.etcd, port, "--ttl", fleetTTL.String())
 	f.all["/service/127.0.0.1:"+port] = p
-	p.awaitLogged(f.t, "msg=registered")
+	return p
 }
 
 func (f *fleet) stop() {
@@ -232,7 +232,7 @@ func (f *fleet) use(m *testbed.Member) {
 		for key, p := range f.all {
 			_ = p.Process.Signal(syscall.SIGTERM)
 			_ = p.Wait()
-			f.start(strings.TrimPrefix(key, "/service/127.0.0.1:"))
+			f.start(strings.TrimPrefix(key, "/service/127.0.0.1:")).awaitLogged(f.t, "msg=registered")
 			break
 		}
 	}
@@ -243,11 +243,8 @@ func (f *fleet) use(m *testbed.Member) {
 func (f *fleet) wantAll(m *testbed.Member) {
 	f.t.Helper()
 	for key := range f.all {
-		ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Second)
-		found, err := m.Client.Get(ctx, key)
-		cancel()
-		if err != nil || len(found.Kvs) != 1 {
-			f.t.Errorf("key %s is not there: %v", key, err)
+		if err := has(f.t, m, key); err != nil {
+			f.t.Error(err)
 		}
 	}
 }
@@ -255,13 +252,9 @@ func (f *fleet) wantAll(m *testbed.Member) {
 // wantNoMore wants one lease and one connection for each of the fleet, soon.
 func (f *fleet) wantNoMore(m *testbed.Member) {
 	f.t.Helper()
-	var err error
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if err = f.excess(m); err == nil {
-			return
-		}
+	if err := poll(f.t, 40*time.Second, func() error { return f.excess(m) }); err != nil {
+		f.t.Error(err)
 	}
-	f.t.Error(err)
 }
 
 func (f *fleet) excess(m *testbed.Member) error {

@@ -83,7 +83,7 @@ func TestAddressInEachNetwork(t *testing.T) {
 	keys := follow(t)
 	if _, there := keys.Get(appKey); !there {
 		if found, err := etcd.Client.Get(t.Context(), appKey); err != nil || found.Count == 0 {
-			wantPut(t, keys, appKey, time.Time{}, 30*time.Second)
+			wantPut(t, keys, appKey, time.Time{}, time.Minute)
 		}
 	}
 	for name, test := range tests { // one after the other: they share the port

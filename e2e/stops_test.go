@@ -16,7 +16,7 @@ func TestP2StopsFailNoRequest(t *testing.T) {
 	keys := testbed.FollowKeys(t.Context(), etcd.Client, "/stops/")
 	present := func(n int) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := keys.AwaitPresent(ctx, n); err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func TestP2StopsFailNoRequest(t *testing.T) {
 	}
 	o := load.Stop()
 	t.Logf("%d of %d requests failed in %d stops and starts", len(o.Failures), o.Sent, len(instances))
-	if o.Sent < 1000 {
+	if o.Sent < requestRate {
 		t.Errorf("only %d requests were sent", o.Sent)
 	}
 	for _, f := range o.Failures {

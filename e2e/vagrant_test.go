@@ -198,9 +198,12 @@ func (w *walk) leads(ctx context.Context, t *testing.T, endpoint string) bool {
 	return status.Leader == status.Header.MemberId
 }
 
+// walkRate is how many requests a second HAProxy serves through the whole walk.
+const walkRate = 300
+
 // startLoad begins to ask HAProxy, from this machine.
 func startLoad() *testbed.Load {
-	return testbed.StartLoad(requestRate, func() (string, error) { return "10.1.0.101:80", nil })
+	return testbed.StartLoad(walkRate, func() (string, error) { return "10.1.0.101:80", nil })
 }
 
 // wantNoneLost ends a load, of which no request may have failed but those that were
@@ -217,7 +220,7 @@ func wantNoneLost(t *testing.T, load *testbed.Load, through string, died time.Ti
 		fmt.Printf(", %d of them under way on host-2 when it died", inFlight)
 	}
 	fmt.Println()
-	if o.Sent < 1000 || inFlight > requestRate/10 {
+	if o.Sent < 1000 || inFlight > walkRate/10 {
 		t.Errorf("%d requests were sent, and %d under way at the loss", o.Sent, inFlight)
 	}
 }

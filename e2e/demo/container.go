@@ -32,6 +32,8 @@ func (c *container) Stop() error {
 	return err
 }
 
+func (c *container) Stopping() string { return "docker stop" }
+
 func (c *container) Remove() error {
 	if c.running == nil {
 		return nil

@@ -8,19 +8,20 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
+
+	"dockreg/e2e/testbed"
 )
 
-// local is an instance on this machine, where there is no Docker: what supervisord
-// does in a container, start the app again, it does itself.
+// local is an instance on this machine, without Docker: what supervisord does in a
+// container, start the app again, it does itself.
 type local struct {
-	binaries string
-	address  string
-	dockreg  *exec.Cmd
+	binary  string // dockreg's
+	address string
+	dockreg *exec.Cmd
 
 	stop    context.CancelFunc // ends the app, and the starting of it
 	stopped chan struct{}
@@ -30,25 +31,18 @@ type local struct {
 }
 
 func (l *local) Start(etcdURL string) (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	number, err := testbed.LowPort("127.0.0.1")
 	if err != nil {
 		return "", err
 	}
-	l.address = listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(l.address)
-	if err != nil {
-		return "", err
-	}
+	port := strconv.Itoa(number)
+	l.address = net.JoinHostPort("127.0.0.1", port)
 	self, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
 
-	binary := filepath.Join(l.binaries, "dockreg-linux-"+runtime.GOARCH)
-	l.dockreg = exec.Command(binary, "--etcd", etcdURL, "--port", port, "--ip", "127.0.0.1", "--host-port", port)
+	l.dockreg = exec.Command(l.binary, "--etcd", etcdURL, "--port", port, "--ip", "127.0.0.1", "--host-port", port)
 	l.dockreg.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the demo to pass on
 	if err := l.dockreg.Start(); err != nil {
 		return "", err
@@ -95,6 +89,8 @@ func (l *local) Stop() error {
 	<-l.stopped
 	return err
 }
+
+func (l *local) Stopping() string { return "SIGTERM to its dockreg, and then to the app" }
 
 func (l *local) Remove() error {
 	if l.dockreg == nil || l.stop == nil || l.dockreg.ProcessState != nil {

@@ -1,8 +1,8 @@
 // Demo shows dockreg's main job live, in plain words, in under a minute: a key
 // that appears with an app, goes with its crash, comes back, and goes with a stop.
 //
-// With a Docker engine it runs two containers, as the README does. Without one it
-// runs an app and dockreg on this machine.
+// It runs apps and dockreg on this machine, beside an etcd of its own, or, with -image,
+// in two containers, as the README does.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 )
 
 func main() {
-	image := flag.String("image", "dockreg", "image to run")
-	binaries := flag.String("binaries", "../dist", "folder with dockreg's binaries")
+	image := flag.String("image", "", "image to run containers from; empty: no container is run")
+	dockreg := flag.String("dockreg", "dockreg", "dockreg's binary, where no container is run")
 	keep := flag.Bool("keep", false, "leave it running until Ctrl-C")
 	serve := flag.String("serve", "", "be the app, and listen at this address")
 	flag.Parse()
@@ -33,7 +33,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, *image, *binaries, *keep)
+	err := run(ctx, *image, *dockreg, *keep)
 	if ctx.Err() != nil {
 		err = nil // Ctrl-C is how people end it
 	}
@@ -57,6 +57,8 @@ type instance interface {
 	Crash() (time.Time, error)
 	// Stop stops dockreg, then the app.
 	Stop() error
+	// Stopping says how Stop does it.
+	Stopping() string
 	// Remove cleans up, whatever the state.
 	Remove() error
 }
@@ -64,9 +66,9 @@ type instance interface {
 // startDelay is long enough to see that there is no key before the app listens.
 const startDelay = 3 * time.Second
 
-func run(ctx context.Context, image, binaries string, keep bool) (err error) {
+func run(ctx context.Context, image, dockreg string, keep bool) (err error) {
 	began := time.Now()
-	host, instances, err := stage(image, binaries)
+	host, instances, err := stage(image, dockreg)
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func run(ctx context.Context, image, binaries string, keep bool) (err error) {
 	}
 	defer etcd.Stop()
 	keys := testbed.FollowKeys(ctx, etcd.Client, "/service/")
-	say("An etcd listens at %s. It has no key below /service/ yet.", etcd.URL)
+	say("An etcd of their own listens at %s. It has no key below /service/ yet.", etcd.URL)
 	defer func() {
 		for _, i := range instances {
 			err = errors.Join(err, i.Remove())
@@ -92,7 +94,7 @@ func run(ctx context.Context, image, binaries string, keep bool) (err error) {
 		return e.At, err
 	}
 
-	say("The app takes %s to start. Docker publishes its port at once.", startDelay)
+	say("Each app takes %s to start.", startDelay)
 	start := time.Now()
 	addresses := make([]string, len(instances))
 	for n, i := range instances {
@@ -139,7 +141,7 @@ func run(ctx context.Context, image, binaries string, keep bool) (err error) {
 
 	stop := time.Now()
 	last := len(instances) - 1
-	say("The last app is stopped, as one does: docker stop, or a signal.")
+	say("The second app is stopped: by %s.", instances[last].Stopping())
 	if err := instances[last].Stop(); err != nil {
 		return err
 	}
@@ -151,16 +153,16 @@ func run(ctx context.Context, image, binaries string, keep bool) (err error) {
 }
 
 // stage returns the instances to show, and the IP for etcd that they can reach.
-func stage(image, binaries string) (host string, instances []instance, err error) {
-	docker, err := testbed.FindDocker()
-	if errors.Is(err, testbed.ErrNoDocker) {
-		say("No Docker engine answers here, so an app and dockreg run on this machine itself.")
-		return "127.0.0.1", []instance{&local{binaries: binaries}}, nil
+func stage(image, dockreg string) (host string, instances []instance, err error) {
+	if image == "" {
+		say("Two apps run on this machine itself, each with a dockreg beside it. No container takes part.")
+		return "127.0.0.1", []instance{&local{binary: dockreg}, &local{binary: dockreg}}, nil
 	}
+	docker, err := testbed.FindDocker()
 	if err != nil {
 		return "", nil, err
 	}
-	say("Two containers run from the image %s, each with an app and dockreg under supervisord.", image)
+	say("Two containers run from the image %s, each with an app and dockreg under supervisord. Docker publishes their ports at once.", image)
 	return docker.Gateway, []instance{&container{docker: docker, image: image}, &container{docker: docker, image: image}}, nil
 }
 

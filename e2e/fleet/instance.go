@@ -9,18 +9,14 @@ import (
 	"sync"
 	"time"
 
-	"dockreg/etcdreg"
+	"dockreg/e2e/testbed"
 	"dockreg/sidekick"
 )
-
-const ttl = 20 * time.Second
 
 // instance is a real sidekick and its real registry, with a connection of its own,
 // for an app that always passes. It notes what they do.
 type instance struct {
-	*etcdreg.Registry
-	sidekick *sidekick.Sidekick
-	addr     netip.AddrPort
+	testbed.Sidekick
 
 	mu    sync.Mutex
 	calls []call
@@ -40,42 +36,42 @@ type (
 	}
 )
 
-func newInstance(parent string, i int, etcd string) *instance {
-	in := &instance{
-		Registry: etcdreg.New(etcdreg.Config{Endpoints: []string{etcd}, TTL: ttl}),
-		addr:     netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), uint16(32768+i)),
-	}
-	in.sidekick = &sidekick.Sidekick{
+func newInstance(parent string, i int, etcd string, ttl time.Duration) *instance {
+	in := &instance{}
+	in.Sidekick = testbed.Sidekick{
 		Config: sidekick.Config{
 			Parent: parent, Value: "{}", Interval: 5 * time.Second, Timeout: 3 * time.Second, Rise: 1, Fall: 1, TTL: ttl,
 		},
-		Locator: in, Prober: in, Watcher: in, Registry: in, Log: slog.New(handler{in}),
+		Endpoints: []string{etcd},
+		Address:   netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), uint16(32768+i)),
+		Prober:    well{}, Watcher: well{}, Log: slog.New(handler{in}),
+		Between: func(r sidekick.Registry) sidekick.Registry { return noting{r, in} },
 	}
 	return in
 }
 
-// run lives the instance's life until ctx ends.
-func (in *instance) run(ctx context.Context) error {
-	defer in.Close()
-	return in.sidekick.Run(ctx, nil)
-}
-
-// Locate is sidekick.Locator's.
-func (in *instance) Locate(context.Context) (netip.AddrPort, error) { return in.addr, nil }
+// well is an app that passes, and of whose end there is no sign.
+type well struct{}
 
 // Probe is sidekick.Prober's.
-func (in *instance) Probe(context.Context) error { return nil }
+func (well) Probe(context.Context) error { return nil }
 
 // Await is sidekick.Watcher's.
-func (in *instance) Await(ctx context.Context) { <-ctx.Done() }
+func (well) Await(ctx context.Context) { <-ctx.Done() }
+
+// noting is the instance's registry, which notes each call.
+type noting struct {
+	sidekick.Registry
+	in *instance
+}
 
 // Register is sidekick.Registry's.
-func (in *instance) Register(ctx context.Context, r sidekick.Record) error {
+func (n noting) Register(ctx context.Context, r sidekick.Record) error {
 	began := time.Now()
-	err := in.Registry.Register(ctx, r)
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.calls = append(in.calls, call{began, time.Now(), err})
+	err := n.Registry.Register(ctx, r)
+	n.in.mu.Lock()
+	defer n.in.mu.Unlock()
+	n.in.calls = append(n.in.calls, call{began, time.Now(), err})
 	return err
 }
 

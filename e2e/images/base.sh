@@ -9,12 +9,15 @@ build=golang:1.26-bookworm
 
 have() { docker image inspect "$1" >/dev/null 2>&1; }
 
-for image in $runtime $build; do
-	have $image && continue
-	echo "pulling $image ..."
-	timeout 120 docker pull --quiet $image >/dev/null 2>&1 ||
-		echo "no registry has $image for us"
+pull() {
+	echo "pulling $1 ..."
+	timeout 120 docker pull --quiet "$1" >/dev/null 2>&1 || echo "no registry has $1 for us"
+}
+
+for image in $runtime $build; do # side by side: a registry that does not answer takes its time
+	have $image || pull $image &
 done
+wait
 have $runtime && have $build && exit 0
 
 if ! command -v debootstrap >/dev/null; then
@@ -23,13 +26,10 @@ if ! command -v debootstrap >/dev/null; then
 fi
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-echo "making a Debian from its packages, in a minute or two ..."
 # With what the Dockerfile installs, so that its own step has nothing to fetch.
-debootstrap --variant=minbase --include=supervisor,nodejs,ca-certificates bookworm "$root" >"$root.log" 2>&1 || {
-	tail "$root.log"
-	exit 1
-}
-rm -rf "$root.log" "$root"/var/cache/apt/archives/*.deb
+sh "$(dirname "$0")/../progress" "making a Debian from its 130 packages, in a minute or two" \
+	debootstrap --variant=minbase --include=supervisor,nodejs,ca-certificates bookworm "$root"
+rm -rf "$root"/var/cache/apt/archives/*.deb
 
 if ! have $runtime; then
 	echo "importing $runtime ..."

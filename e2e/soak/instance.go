@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"dockreg/etcdreg"
+	"dockreg/e2e/testbed"
 	"dockreg/probe"
 	"dockreg/probe/port"
 	"dockreg/sidekick"
@@ -51,26 +51,23 @@ func startInstance(j *judge, a *address, record string, endpoints []string, log 
 	log = log.With("instance", record)
 	ctx, cancel := context.WithCancel(context.Background())
 	i := &instance{record: record, cancel: cancel, ended: make(chan struct{}), started: time.Now()}
-	registry := etcdreg.New(etcdreg.Config{
-		Endpoints: endpoints, TTL: ttl, Username: "soak", Password: secret, Log: log,
-	})
-	s := &sidekick.Sidekick{
+	s := testbed.Sidekick{
 		Config: sidekick.Config{
 			Parent: parent, Value: record,
 			Interval: interval, Timeout: timeout, Rise: 1, Fall: 1, TTL: ttl,
 		},
-		Locator:  sidekick.Fixed(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(a.app.port))),
-		Prober:   &witness{check, j, a, i},
-		Watcher:  &port.Watcher{Port: a.app.port, Log: log},
-		Registry: &mortal{registry, j, i},
-		Log:      log,
+		Endpoints: endpoints, Username: "soak", Password: secret,
+		Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(a.app.port)),
+		Prober:  &witness{check, j, a, i},
+		Watcher: &port.Watcher{Port: a.app.port, Log: log},
+		Log:     log,
+		Between: func(r sidekick.Registry) sidekick.Registry { return &mortal{r, j, i} },
 	}
 	j.started(a, i)
 	log.Info("starting", "check", check.String(), "etcd", endpoints)
 	go func() {
 		defer close(i.ended)
-		defer registry.Close()
-		if err := s.Run(ctx, nil); err != nil {
+		if err := s.Run(ctx); err != nil {
 			j.blame("P6", a, "Run returned: %v", err)
 		}
 	}()
@@ -110,7 +107,7 @@ func (w *witness) Probe(ctx context.Context) error {
 
 // mortal is a Registry whose process may die.
 type mortal struct {
-	*etcdreg.Registry
+	sidekick.Registry
 	j *judge
 	i *instance
 }
@@ -123,8 +120,7 @@ func (m *mortal) Register(ctx context.Context, r sidekick.Record) error {
 		return errDead
 	}
 	err := m.Registry.Register(ctx, r)
-	var state *etcdreg.StateError
-	if err == nil || errors.As(err, &state) {
+	if testbed.SawKey(err) {
 		m.j.looked(m.i)
 	}
 	return err

@@ -29,14 +29,13 @@ type Etcd struct {
 	dir    string
 }
 
-// StartEtcd runs an etcd that listens on host, on 2379 if that is free there, else
-// on any port.
+// StartEtcd runs an etcd that listens on host, on a port that is free there.
 func StartEtcd(host string) (*Etcd, error) {
-	port, err := freePort(host, 2379)
+	port, err := LowPort(host)
 	if err != nil {
 		return nil, err
 	}
-	peerPort, err := freePort("127.0.0.1", 0)
+	peerPort, err := LowPort("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
@@ -139,17 +138,4 @@ func listenLow(host string) (net.Listener, error) {
 			return l, nil
 		}
 	}
-}
-
-// freePort returns wanted if nobody listens there, else any free port.
-func freePort(host string, wanted int) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(wanted)))
-	if err != nil && wanted != 0 {
-		return freePort(host, 0)
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

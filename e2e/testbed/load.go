@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// requestTimeout is how long a request of a Load may take. One that hangs that
-// long has failed.
-const requestTimeout = 5 * time.Second
+// requestTimeout is how long a request of a Load may take: longer than a proxy tries, or
+// a busy machine takes. One that hangs that long has failed.
+const requestTimeout = 20 * time.Second
 
 // Load sends requests at a steady rate, whether or not earlier ones were answered,
 // and counts those that fail. It never tries one again.

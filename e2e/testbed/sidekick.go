@@ -1,0 +1,51 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+
+	"dockreg/etcdreg"
+	"dockreg/sidekick"
+)
+
+// Sidekick is one that runs in this process, with its real registry: what takes part
+// in very many of them, or follows one from inside, can't run the command. It is wired
+// as the command wires it, here alone.
+type Sidekick struct {
+	sidekick.Config
+	Endpoints          []string // etcd's
+	Username, Password string   // for etcd, if they are not empty
+	Address            netip.AddrPort
+	Prober             sidekick.Prober
+	Watcher            sidekick.Watcher
+	Log                *slog.Logger
+	// Between, if it is not nil, returns what stands between the sidekick and its
+	// registry.
+	Between func(sidekick.Registry) sidekick.Registry
+}
+
+// Run lives the sidekick's life until ctx ends.
+func (s Sidekick) Run(ctx context.Context) error {
+	held := etcdreg.New(etcdreg.Config{
+		Endpoints: s.Endpoints, Username: s.Username, Password: s.Password, TTL: s.TTL, Log: s.Log,
+	})
+	defer held.Close()
+	var registry sidekick.Registry = held
+	if s.Between != nil {
+		registry = s.Between(registry)
+	}
+	run := &sidekick.Sidekick{
+		Config: s.Config, Locator: sidekick.Fixed(s.Address), Prober: s.Prober, Watcher: s.Watcher,
+		Registry: registry, Log: s.Log,
+	}
+	return run.Run(ctx, nil)
+}
+
+// SawKey says whether a Register with this outcome has looked at the key: with any
+// other error it may not have reached etcd.
+func SawKey(err error) bool {
+	var state *etcdreg.StateError
+	return err == nil || errors.As(err, &state)
+}
