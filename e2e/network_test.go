@@ -102,8 +102,8 @@ func TestP9MistakesThatDockerKnowsOf(t *testing.T) {
 	tests := map[string]struct {
 		args, flags, want []string
 	}{
-		"published on every IP, and no --ip": {[]string{"-p", "8000"}, nil, []string{"--ip is required", "0.0.0.0:"}},
-		"host's network, and no --ip":        {[]string{"--network", "host"}, nil, []string{"--ip is required"}},
+		"published on every IP, and no --ip": {[]string{"-p", "8000"}, nil, []string{"names no host IP", "0.0.0.0:", "give the host's IP that consumers dial, such as --ip"}},
+		"host's network, and no --ip":        {[]string{"--network", "host"}, nil, []string{"names no host IP", "such as --ip"}},
 		"not published":                      {[]string{"-p", "9000"}, []string{"--ip", "10.1.0.101"}, []string{"port 8000", "not published", "9000/tcp on 0.0.0.0:", "docker run -p 8000"}},
 		"no network":                         {[]string{"--network", "none", "-p", "8000"}, []string{"--ip", "10.1.0.101"}, []string{"no network"}},
 		"no such container":                  {[]string{"-p", "8000"}, []string{"--ip", "10.1.0.101", "--container", "nobody-has-this-name"}, []string{"--container", "nobody-has-this-name"}},

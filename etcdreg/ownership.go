@@ -34,9 +34,11 @@ func (e *stateError) Error() string        { return e.text }
 func (e *stateError) Is(target error) bool { return e.is != nil && target == e.is }
 
 var (
-	errGone  = &stateError{"the lease is gone, and the key with it", sidekick.ErrLost}
-	errFree  = &stateError{"the key is free again", sidekick.ErrLost}
-	errRaced = &stateError{"somebody else wrote the key in the same moment", nil}
+	errGone = &stateError{"the lease is gone, and the key with it", sidekick.ErrLost}
+	errFree = &stateError{"the key is free again", sidekick.ErrLost}
+	// ErrRaced says that the key was written between the look at it and the put, which
+	// was not done. The next Register looks again.
+	ErrRaced error = &stateError{"somebody else wrote the key in the same moment", nil}
 )
 
 func errTaken(kv *mvccpb.KeyValue) error {
@@ -86,7 +88,7 @@ func (r *Registry) put(ctx context.Context, seen int64) (revision int64, err err
 	case done == nil:
 		return 0, r.leases.lose()
 	case !done.Succeeded:
-		return 0, errRaced
+		return 0, ErrRaced
 	}
 	r.past.see(done.Header, false)
 	return done.Header.Revision, nil

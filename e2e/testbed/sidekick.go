@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"dockreg/etcdreg"
+	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
 )
 
@@ -28,9 +29,11 @@ type Sidekick struct {
 
 // Run lives the sidekick's life until ctx ends.
 func (s Sidekick) Run(ctx context.Context) error {
-	held := etcdreg.New(etcdreg.Config{
-		Endpoints: s.Endpoints, Username: s.Username, Password: s.Password, TTL: s.TTL, Log: s.Log,
+	client := etcd.New(etcd.Config{
+		Endpoints: s.Endpoints, Username: s.Username, Password: s.Password, Patience: s.TTL / 4, Log: s.Log,
 	})
+	defer client.Close()
+	held := etcdreg.New(client, s.TTL)
 	defer held.Close()
 	var registry sidekick.Registry = held
 	if s.Between != nil {
@@ -46,6 +49,5 @@ func (s Sidekick) Run(ctx context.Context) error {
 // SawKey says whether a Register with this outcome has looked at the key: with any
 // other error it may not have reached etcd.
 func SawKey(err error) bool {
-	var state *etcdreg.StateError
-	return err == nil || errors.As(err, &state)
+	return err == nil || errors.Is(err, sidekick.ErrLost) || errors.Is(err, sidekick.ErrTaken) || errors.Is(err, etcdreg.ErrRaced)
 }
