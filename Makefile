@@ -63,7 +63,7 @@ unit: base ## run the unit tests alone
 	$(GOTEST) -shuffle=on -p 1 -parallel 8 $$(go list ./... | grep -E '$(TIMED)')
 
 # What a target finds it writes into a testdata folder, to be committed with the
-# mend: from then on make unit tries it, too.
+# fix: from then on make unit tries it, too.
 .PHONY: fuzz
 fuzz: ## fuzz what reads foreign text; FUZZTIME=20s for each target
 	@for package in $$(go list ./...); do \

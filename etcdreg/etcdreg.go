@@ -126,13 +126,6 @@ func (r *Registry) Deregister(ctx context.Context) error {
 	return r.outcome(ctx, r.leave(ctx))
 }
 
-// leave gives up the lease, and what hangs on it.
-func (r *Registry) leave(ctx context.Context) error {
-	r.unwatch()
-	r.leases.retire()
-	return r.leases.revoke(ctx)
-}
-
 // outcome follows an error of etcd's: nobody tells any more what becomes of the record,
 // and the next call is to be spread over the fleet's. An error about the key is none.
 func (r *Registry) outcome(ctx context.Context, err error) error {

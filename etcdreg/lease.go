@@ -14,10 +14,6 @@ import (
 	"dockreg/etcdreg/etcd"
 )
 
-// revokeTimeout bounds one revocation. A healthy etcd takes 1 ms [measured]; three
-// members can be tried in the 2 s that a stop has.
-const revokeTimeout = 600 * time.Millisecond
-
 // remembered is how many leases of its own a Registry knows again: an etcd restored
 // from a snapshot may have the key on an earlier one.
 const remembered = 100
@@ -84,30 +80,4 @@ func (l *leases) renew(ctx context.Context) error {
 func (l *leases) lose() error {
 	l.current, l.granted = 0, false
 	return errGone
-}
-
-// retire gives the lease up: it is to be revoked.
-func (l *leases) retire() {
-	if l.current != 0 {
-		l.limbo = append(l.limbo, l.current)
-		l.current, l.granted = 0, false
-	}
-}
-
-// revoke revokes what is in limbo. A lease stays there while it is not known to be
-// gone.
-func (l *leases) revoke(ctx context.Context) error {
-	for len(l.limbo) > 0 {
-		err := l.etcd.Do(ctx, revokeTimeout, func(ctx context.Context, client *clientv3.Client) error {
-			if _, err := client.Revoke(ctx, l.limbo[0]); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-				return fmt.Errorf("revoke lease: %w", err)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		l.limbo = l.limbo[1:]
-	}
-	return nil
 }

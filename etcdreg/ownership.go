@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -23,6 +24,10 @@ import (
 //   - It overwrites what it has looked at, and nothing that came in between: put.
 //   - It leaves a key alone that came later, and stands by until that is gone. Then
 //     who registers has to prove its app and its address anew.
+
+// revokeTimeout bounds one revocation. A healthy etcd takes 1 ms [measured]; three
+// members can be tried in the 2 s that a stop has.
+const revokeTimeout = 600 * time.Millisecond
 
 // stateError is about the key, rather than about etcd.
 type stateError struct {
@@ -92,6 +97,39 @@ func (r *Registry) put(ctx context.Context, seen int64) (revision int64, err err
 	}
 	r.past.see(done.Header, false)
 	return done.Header.Revision, nil
+}
+
+// leave gives up the lease, and what hangs on it.
+func (r *Registry) leave(ctx context.Context) error {
+	r.unwatch()
+	r.leases.retire()
+	return r.leases.revoke(ctx)
+}
+
+// retire gives the lease up: it is to be revoked.
+func (l *leases) retire() {
+	if l.current != 0 {
+		l.limbo = append(l.limbo, l.current)
+		l.current, l.granted = 0, false
+	}
+}
+
+// revoke revokes what is in limbo. A lease stays there while it is not known to be
+// gone.
+func (l *leases) revoke(ctx context.Context) error {
+	for len(l.limbo) > 0 {
+		err := l.etcd.Do(ctx, revokeTimeout, func(ctx context.Context, client *clientv3.Client) error {
+			if _, err := client.Revoke(ctx, l.limbo[0]); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+				return fmt.Errorf("revoke lease: %w", err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		l.limbo = l.limbo[1:]
+	}
+	return nil
 }
 
 // past is what a Registry knows of etcd's history.

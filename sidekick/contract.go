@@ -8,7 +8,7 @@ import (
 )
 
 // What a sidekick needs of Docker, of the app and of etcd, and what each promises it.
-// Adapters import this package for the errors in this file, and for nothing else.
+// Adapters import this package for what stands in this file, and for nothing else.
 
 // Record is a key in etcd, and what is stored under it.
 type Record struct{ Key, Value string }

@@ -109,7 +109,7 @@ func deleteKey(ctx context.Context, etcd *clientv3.Client, key string) error {
 }
 
 // overwriteKey overwrites a key that is there: one that dockreg has nothing to do
-// with is not its to mend.
+// with is not its to fix.
 func overwriteKey(ctx context.Context, etcd *clientv3.Client, key string) error {
 	_, err := etcd.Txn(ctx).
 		If(clientv3.Compare(clientv3.LeaseValue(key), ">", 0)).

@@ -25,7 +25,7 @@ const (
 	moreHeap       = 2 << 20
 )
 
-// measure returns what is there now, but for the leases.
+// measure returns what is there now, except for the leases.
 func measure() (f figures, err error) {
 	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

@@ -19,7 +19,7 @@ done
 
 # confd reads the keys when it starts and on each change. If etcd does not answer
 # that one read, or comes back with less than it had, it would wait for the next
-# change, or for ever. So it starts anew every minute; where nothing has changed,
+# change, or forever. So it starts anew every minute; where nothing has changed,
 # that reloads nothing.
 follow() {
 	while :; do
