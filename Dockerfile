@@ -6,12 +6,12 @@ WORKDIR /src
 ENV CGO_ENABLED=0
 COPY go.mod go.sum ./
 # The big dependencies, in a layer that lasts until their versions change.
-RUN go build -trimpath github.com/docker/docker/client github.com/hashicorp/go-retryablehttp \
+RUN go build -trimpath -tags urfave_cli_no_docs github.com/docker/docker/client github.com/hashicorp/go-retryablehttp \
     github.com/urfave/cli/v2 go.etcd.io/etcd/client/v3
 COPY . .
 ARG VERSION=0.1.0-dev
 ARG COMMIT=unknown
-RUN go build -trimpath -buildvcs=false \
+RUN go build -trimpath -tags urfave_cli_no_docs -buildvcs=false \
     -ldflags "-s -w -buildid= -X main.version=$VERSION -X main.commit=$COMMIT" \
     -o /dockreg .
 

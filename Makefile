@@ -9,13 +9,14 @@ DIST    := $(CURDIR)/dist
 
 # Static, stripped, and the same from the same source: no paths, no build id, no
 # time of day.
-BUILD := env CGO_ENABLED=0 go build -trimpath -buildvcs=false -v \
+BUILD := env CGO_ENABLED=0 go build -buildvcs=false -v \
 	-ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
 
 # All that is compiled is compiled this way, so that no target compiles again what
 # another one has.
 export CGO_ENABLED := 0
-export GOFLAGS := -trimpath
+# The tag leaves out man pages, which the library can write and nobody asks for.
+export GOFLAGS := -trimpath -tags=urfave_cli_no_docs
 
 # DOCKREG_LONG=1 selects the long forms of tests, which test-all runs: the tests read it,
 # too. With it they run under the race detector, which takes cgo, and a second compile of

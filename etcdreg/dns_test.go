@@ -137,7 +137,7 @@ func TestP6DNSNameMoves(t *testing.T) {
 		after.ready()
 		inZone(func() { zone.hosts[name+"."] = netip.MustParseAddr("127.0.0.3") })
 		start := time.Now()
-		registerSoon(t, r, time.Minute)
+		registerSoon(t, r)
 		t.Logf("figure: back %s after the name had its new address", time.Since(start).Round(time.Millisecond))
 		wantKey(t, after.client(), r)
 	})
@@ -156,7 +156,7 @@ func TestP6SRVRecordsChange(t *testing.T) {
 			zone.srv[service] = []string{name(members[0])}
 		})
 		r := registryOf(t, etcd.Config{DiscoverySRV: domain}, 20*time.Second)
-		registerSoon(t, r, time.Minute)
+		registerSoon(t, r)
 		if at := r.client.Member(); at != "http://"+name(members[0]) {
 			t.Errorf("uses %s, want the only one that the records name", at)
 		}
@@ -172,7 +172,7 @@ func TestP6SRVRecordsChange(t *testing.T) {
 			zone.srv[service] = []string{name(members[1]), name(members[2])}
 		})
 		start := time.Now()
-		registerSoon(t, r, time.Minute)
+		registerSoon(t, r)
 		t.Logf("figure: back %s after the records changed", time.Since(start).Round(time.Millisecond))
 		wantKey(t, members[1].client(), r)
 	})
@@ -215,7 +215,7 @@ func TestP5SilentDNS(t *testing.T) {
 			}
 		})
 		r := registryOf(t, etcd.Config{DiscoverySRV: domain}, 20*time.Second)
-		registerSoon(t, r, time.Minute)
+		registerSoon(t, r)
 		inZone(func() { zone.silent[service], zone.silent[secure] = 1000, 1000 })
 		at := strings.Replace(r.client.Member(), "localhost", "127.0.0.1", 1)
 		for _, m := range members {
@@ -224,7 +224,7 @@ func TestP5SilentDNS(t *testing.T) {
 			}
 		}
 		start := time.Now()
-		registerSoon(t, r, time.Minute)
+		registerSoon(t, r)
 		t.Logf("figure: on another member after %s", time.Since(start).Round(time.Millisecond))
 	})
 }

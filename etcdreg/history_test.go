@@ -43,12 +43,12 @@ func TestP6OlderSnapshot(t *testing.T) {
 				s.ready()
 
 				c := s.client()
-				registerSoon(t, r, time.Minute)
+				registerSoon(t, r)
 				if err := tryDeregister(t, r); err != nil { // so that its lease is another one
 					t.Fatal(err)
 				}
 				revisions(t, c, 20) // which the snapshot knows nothing of
-				registerSoon(t, r, time.Minute)
+				registerSoon(t, r)
 				s.kill()
 				s.loseData()
 				if err := os.CopyFS(filepath.Join(s.dir, "data"), os.DirFS(snapshot)); err != nil {
@@ -57,7 +57,7 @@ func TestP6OlderSnapshot(t *testing.T) {
 				s.run()
 				s.ready()
 				start := time.Now()
-				registerSoon(t, r, time.Minute)
+				registerSoon(t, r)
 				t.Logf("figure: back %s after etcd answered", time.Since(start).Round(time.Millisecond))
 				wantKey(t, s.client(), r)
 			})
@@ -86,9 +86,9 @@ func TestP3StandsByAfterDataLoss(t *testing.T) {
 				s.run()
 				s.ready()
 				if first == "older" {
-					registerSoon(t, older, time.Minute)
+					registerSoon(t, older)
 				}
-				registerSoon(t, newer, time.Minute)
+				registerSoon(t, newer)
 				wantKey(t, s.client(), newer)
 				// It takes some tries to notice that its connection is the old one.
 				var err error
@@ -117,7 +117,7 @@ func TestP3NewerInstanceAfterDataLoss(t *testing.T) {
 		s.loseData()
 		s.run()
 		s.ready()
-		registerSoon(t, older, time.Minute)
+		registerSoon(t, older)
 		register(t, newer)
 		wantDisturbed(t, older, "overwritten")
 		if err := tryRegister(t, older); !standsBy(err) {

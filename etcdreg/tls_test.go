@@ -198,7 +198,7 @@ func TestRenewedCertificates(t *testing.T) {
 		s.args = append(s.args, "--cert-file", cert2, "--key-file", certKey2, "--trusted-ca-file", second.file)
 		s.run()
 		s.ready()
-		registerSoon(t, r, time.Minute)
+		registerSoon(t, r)
 	})
 }
 
