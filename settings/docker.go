@@ -2,7 +2,6 @@ package settings
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"regexp"
@@ -18,10 +17,8 @@ type Docker struct {
 
 // Docker adds the settings of how to talk to Docker.
 func (s *Set) Docker() *Docker {
-	address := define(which, "docker", "ADDR", "/var/run/docker.sock", "Docker: a path, unix:///path or tcp://host:port; DOCKER_HOST\ntoo says so")
-	address.EnvVars = []string{"DOCKER_HOST"}
-	address.show = func() string { return redact(address.text()) }
 	s.advise(docker.ErrNotDocker, "give --docker the address of the engine that runs this container")
+	address := define(which, "docker", "ADDR", "/var/run/docker.sock", "Docker: a path, unix:///path or tcp://host:port; DOCKER_HOST\ntoo says so", "DOCKER_HOST")
 	return &Docker{add(s, address, parseDocker)}
 }
 
@@ -37,7 +34,7 @@ func parseDocker(text string) (string, error) {
 	switch scheme {
 	case "tcp":
 		if host, port, err := net.SplitHostPort(rest); err != nil || host == "" || strings.Contains(host, "@") || !isPort(port) {
-			return "", quote(redact(text), errors.New("no host and port after tcp://; "+fix))
+			return "", quotef(redact(text), "no host and port after tcp://; %s", fix)
 		}
 	case "unix":
 		if !strings.HasPrefix(rest, "/") {
@@ -53,7 +50,7 @@ func parseDocker(text string) (string, error) {
 			return "", errors.New("a file, not a socket; give the path of Docker's socket")
 		}
 	default:
-		return "", quote(redact(text), fmt.Errorf("can't talk to Docker by %s://; %s", redact(scheme), fix))
+		return "", quotef(redact(text), "can't talk to Docker by %s://; %s", redact(scheme), fix)
 	}
 	return scheme + "://" + rest, nil
 }

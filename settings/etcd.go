@@ -37,7 +37,6 @@ func (s *Set) Etcd() *Etcd {
 	e.serverName = add(s, define(access, "etcd-server-name", "NAME", "", "name to check etcd's certificate for, instead of the URL's host"), parseServerName)
 	e.user = add(s, define(access, "etcd-user", "NAME", "", "user to authenticate as"), parseUser)
 	e.passwordFile = add(s, define(access, "etcd-password-file", "FILE", "", "file that holds the user's password; or give the password in the\nenvironment, as "+passwordEnv), parsePasswordFile)
-	e.urls.show = func() string { return e.urls.Value.String() }
 
 	s.advise(etcd.ErrMaybeTLS, "if it speaks TLS, give https:// in --etcd")
 	s.advise(etcd.ErrMaybePlain, "if it speaks no TLS, give http:// in --etcd")
@@ -73,7 +72,7 @@ func (e *Etcd) Config() etcd.Config {
 		if by = passwordEnv; c.PasswordFile != "" {
 			by = e.passwordFile.label()
 		}
-		e.user.show = func() string { return c.Username + ", with the password in " + by }
+		e.user.shown = c.Username + ", with the password in " + by
 	}
 	e.set.advise(etcd.ErrPassword, "the password is the one in %s", by)
 	return c
@@ -137,7 +136,7 @@ func parseUser(text string) (string, error) {
 	name, _, colon := strings.Cut(text, ":")
 	switch {
 	case colon: // what follows is a password, most likely
-		return "", quote(name+":…", errors.New("a colon in the user's name; give the name alone, and the password by --etcd-password-file or "+passwordEnv))
+		return "", quotef(name+":…", "a colon in the user's name; give the name alone, and the password by --etcd-password-file or %s", passwordEnv)
 	case name == "" || !isPlain(name):
 		return "", errors.New("empty, or not plain text; give the name of a user that etcd knows")
 	}
@@ -148,7 +147,7 @@ func parsePasswordFile(file string) (string, error) {
 	if _, err := etcd.ReadPassword(file); err != nil {
 		err = fmt.Errorf("%w; give a file with the password of the user in --etcd-user", err)
 		if !strings.Contains(file, "/") {
-			return "", quote("…", err) // the password itself, perhaps
+			return "", quotef("…", "%w", err) // the password itself, perhaps
 		}
 		return "", err
 	}
@@ -191,80 +190,81 @@ type etcdURLs struct {
 	user, password string
 }
 
-func (e etcdURLs) String() string {
-	s := strings.Join(e.urls, ",")
-	if e.user != "" {
-		s += " as user " + e.user + ", with a password"
-	}
-	return s
-}
-
-func (e *Etcd) parseURLs(texts []string) (found etcdURLs, err error) {
-	scheme, tls := e.scheme()
-	list := strings.Join(texts, ",")
+// parseURLs notes all that is wrong with the list, address by address.
+func (e *Etcd) parseURLs(texts []string) (found etcdURLs, _ error) {
 	fix := "give http://host:port, https://host:port or host:port, such as http://10.1.0.101:2379"
+	list := strings.Join(texts, ",")
 	secret := strings.Contains(list, "@")
 	if secret {
 		fix += "; in a password write a comma as %2C, an @ as %40 and a / as %2F"
 	}
-	var errs []error
-	schemes := map[string]bool{}
-	users := map[string]bool{}
+	schemes, users := map[string]bool{}, map[string]bool{}
 	for text := range strings.SplitSeq(list, ",") {
 		text = strings.TrimSpace(text)
-		shown := redact(text)
-		if secret && shown == text {
-			shown = "…" // it may be half of a password with a comma in it
+		u, err := e.parseURL(text)
+		if err != nil {
+			shown := redact(text)
+			if secret && shown == text && text != "" {
+				shown = "…" // it may be half of a password with a comma in it
+			}
+			if u == nil {
+				err = fmt.Errorf("%w; %s", err, fix)
+			}
+			e.urls.blame(quotef(shown, "%w", err))
 		}
-		blame := func(format string, args ...any) {
-			errs = append(errs, quote(shown, fmt.Errorf(format, args...)))
-		}
-		if text == "" {
-			shown = ""
-			blame("an empty address in the list; %s", fix)
+		if u == nil {
 			continue
-		}
-		if !strings.Contains(text, "://") {
-			text = scheme + text
-		}
-		u, err := url.Parse(text)
-		switch {
-		case err != nil:
-			blame("not a URL; %s", fix)
-			continue
-		case u.Scheme != "http" && u.Scheme != "https":
-			blame("etcd is not spoken to by %s://; %s", u.Scheme, fix)
-			continue
-		case u.Hostname() == "" || !isPort(u.Port()):
-			blame("no host, or no port from 1 to 65535; %s", fix)
-			continue
-		case strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-			blame("more than a host and a port; %s", fix)
-			continue
-		}
-		if u.Scheme == "http" && tls != "" {
-			blame("http is without TLS, which %s is for; give https:// or leave it away", tls)
 		}
 		schemes[u.Scheme] = true
 		if u.User != nil {
 			users[u.User.String()] = true
 			found.user = u.User.Username()
 			found.password, _ = u.User.Password()
-			switch {
-			case strings.HasPrefix(e.urls.label(), "--"):
-				blame("the process list shows a password in a flag; give the URLs in the environment, as DOCKREG_ETCD")
-			case found.user == "" || found.password == "":
-				blame("a user without a password, or the other way round; give http://user:password@host:port")
-			}
 		}
 		found.urls = append(found.urls, u.Scheme+"://"+u.Host)
 	}
 	all := strings.Join(found.urls, ",")
 	if len(schemes) > 1 {
-		errs = append(errs, quote(all, errors.New("http and https mixed; give all members with the same one")))
+		e.urls.blame(quotef(all, "http and https mixed; give all members with the same one"))
 	}
 	if len(users) > 1 {
-		errs = append(errs, quote(all, errors.New("more than one user or password; give all members the same one")))
+		e.urls.blame(quotef(all, "more than one user or password; give all members the same one"))
 	}
-	return found, errors.Join(errs...)
+	if e.urls.shown = all; found.user != "" {
+		e.urls.shown += " as user " + found.user + ", with a password"
+	}
+	return found, nil
+}
+
+// parseURL returns the URL of a member, also if there is something else wrong with it.
+func (e *Etcd) parseURL(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, errors.New("an empty address in the list")
+	}
+	scheme, tls := e.scheme()
+	if !strings.Contains(text, "://") {
+		text = scheme + text
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, errors.New("not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("etcd is not spoken to by %s://", u.Scheme)
+	case u.Hostname() == "" || !isPort(u.Port()):
+		return nil, errors.New("no host, or no port from 1 to 65535")
+	case strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("more than a host and a port")
+	case u.Scheme == "http" && tls != "":
+		return u, fmt.Errorf("http is without TLS, which %s is for; give https:// or leave it away", tls)
+	case u.User == nil:
+		return u, nil
+	}
+	switch password, _ := u.User.Password(); {
+	case strings.HasPrefix(e.urls.label(), "--"):
+		return u, errors.New("the process list shows a password in a flag; give the URLs in the environment, as DOCKREG_ETCD")
+	case u.User.Username() == "" || password == "":
+		return u, errors.New("a user without a password, or the other way round; give http://user:password@host:port")
+	}
+	return u, nil
 }

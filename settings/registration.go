@@ -116,9 +116,9 @@ func (r *Registration) Prober() *probe.Probe {
 		if i := strings.IndexAny(text, ": \t\n?"); i >= 0 && i < len(text)-1 {
 			text = text[:i+1] + "…"
 		}
-		r.check.blame(quote(text, err))
+		r.check.blame(quotef(text, "%w", err))
 		return nil
 	}
-	r.check.show = p.String
+	r.check.shown = p.String()
 	return p
 }

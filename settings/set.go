@@ -5,6 +5,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ func (s *Set) find(name string) *setting {
 // something else than was meant, it returns that alone, as an error.
 func (s *Set) Read(c *cli.Context) error {
 	for _, f := range s.all {
-		for _, text := range f.given {
+		for _, text := range f.byFlag() {
 			if name, _, _ := strings.Cut(strings.TrimLeft(text, "-"), "="); strings.HasPrefix(text, "-") && s.find(name) != nil {
 				s.mistake("--%s: no value behind it; give --%s %s", f.Name, f.Name, f.placeholder)
 			}
@@ -129,7 +130,7 @@ func (s *Set) Show(w io.Writer) {
 		if f.isGiven() {
 			by = f.label()
 		}
-		_, _ = fmt.Fprintf(out, "--%s\t%s\t%s\n", f.Name, f.shown(), by)
+		_, _ = fmt.Fprintf(out, "--%s\t%s\t%s\n", f.Name, cmp.Or(f.shown, f.text()), by)
 	}
 	_ = out.Flush()
 }

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"log/slog"
@@ -52,9 +53,9 @@ type shown struct{ text, label string }
 func (c *config) shown(name string) shown {
 	f := c.set.find(name)
 	if !f.isGiven() {
-		return shown{f.shown(), "default"}
+		return shown{cmp.Or(f.shown, f.text()), "default"}
 	}
-	return shown{f.shown(), f.label()}
+	return shown{cmp.Or(f.shown, f.text()), f.label()}
 }
 
 // all returns all settings that there are.
@@ -180,7 +181,7 @@ func TestCommandLine(t *testing.T) {
 			}
 			given := ""
 			for _, f := range conf.set.all {
-				if f.isGiven() && (f.Name != "port" && f.Name != "etcd" || f.Name == "etcd" && len(f.given) > 1) {
+				if f.isGiven() && (f.Name != "port" && f.Name != "etcd" || f.Name == "etcd" && len(f.texts) > 1) {
 					given += f.Name + "=" + f.text()
 				}
 			}

@@ -2,7 +2,6 @@ package settings
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -33,17 +32,28 @@ type setting struct {
 	required    string // what to give, where it may not be missing
 	secret      bool   // what stands behind the value may be secret
 
-	set      *Set
-	given    []string // by the command line
-	inEnv    []string // by the environment, in variable
-	variable string
-	parse    func() // what was given
-	show     func() string
-	wrong    bool
+	set   *Set
+	texts []string // of the environment first, if EnvVars is not empty, then of the command line
+	parse func()   // the texts, if there are any
+	shown string   // in place of the text, if that holds a secret
+	wrong bool
 }
 
-func define(group, name, placeholder, fallback, usage string) *setting {
-	return &setting{GenericFlag: cli.GenericFlag{Category: group, Name: name, Usage: usage}, placeholder: placeholder, fallback: fallback}
+// define makes a setting. Of the variables, its own and others, it takes the first that
+// is not empty: an empty one, as those of a compose file often are, counts as not set.
+func define(group, name, placeholder, fallback, usage string, variables ...string) *setting {
+	f := &setting{GenericFlag: cli.GenericFlag{Category: group, Name: name, Usage: usage}, placeholder: placeholder, fallback: fallback}
+	variables = append([]string{envName(name)}, variables...)
+	if i := slices.IndexFunc(variables, func(v string) bool { return os.Getenv(v) != "" }); i >= 0 {
+		f.EnvVars = variables[i : i+1]
+	}
+	f.Value = input{f}
+	return f
+}
+
+// envName is a setting's name in the environment.
+func envName(name string) string {
+	return "DOCKREG_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
 // Setting is a setting with its value, which is there once its Set has been read. It
@@ -56,11 +66,10 @@ type Setting[T any] struct {
 // add adds a setting that may be given once. The text of parse's error says what is
 // wrong, and what would be right.
 func add[T any](s *Set, f *setting, parse func(text string) (T, error)) *Setting[T] {
-	return addList(s, f, func(texts []string) (value T, err error) {
-		if len(f.given) > 1 {
+	return addList(s, f, func(texts []string) (T, error) {
+		if len(texts) > 1 {
 			s.mistake("--%s: given twice; give it once", f.Name)
 			f.wrong = true
-			return value, nil
 		}
 		return parse(texts[0])
 	})
@@ -70,11 +79,9 @@ func add[T any](s *Set, f *setting, parse func(text string) (T, error)) *Setting
 func addList[T any](s *Set, f *setting, parse func(texts []string) (T, error)) *Setting[T] {
 	v := &Setting[T]{setting: f}
 	f.set = s
-	f.EnvVars = append([]string{envName(f.Name)}, f.EnvVars...)
-	f.Value = input{f}
 	f.parse = func() {
 		var err error
-		if v.Value, err = parse(f.texts()); err != nil {
+		if v.Value, err = parse(f.given()); err != nil {
 			f.blame(err)
 		}
 	}
@@ -82,30 +89,21 @@ func addList[T any](s *Set, f *setting, parse func(texts []string) (T, error)) *
 	return v
 }
 
-// envName is a setting's name in the environment.
-func envName(name string) string {
-	return "DOCKREG_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+// input is what the library hands the texts to.
+type input struct{ f *setting }
+
+func (i input) Set(text string) error {
+	i.f.texts, i.f.set.latest = append(i.f.texts, text), i.f
+	return nil
 }
 
-// Apply is the library's. It takes the first variable that is there, also if that is
-// empty, as those of a compose file often are: here an empty one counts as not set.
-func (f *setting) Apply(set *flag.FlagSet) error {
-	all := f.EnvVars
-	defer func() { f.EnvVars = all }()
-	f.EnvVars = slices.DeleteFunc(slices.Clone(all), func(name string) bool { return os.Getenv(name) == "" })
-	if len(f.EnvVars) > 0 {
-		f.variable = f.EnvVars[0]
-	}
-	err := f.GenericFlag.Apply(set)
-	f.given, f.inEnv, f.set.latest = nil, f.given, nil // that was the environment's
-	return err
-}
+func (i input) String() string   { return "" }
+func (i input) IsBoolFlag() bool { return i.f != nil && i.f.placeholder == "" }
 
-// TakesValue and GetUsage are the library's.
+// TakesValue, GetUsage and String are the library's, for completion and for the help.
 func (f *setting) TakesValue() bool { return f.placeholder != "" }
 func (f *setting) GetUsage() string { return strings.ReplaceAll(f.Usage, "\n", " ") }
 
-// String is the setting's entry in the help.
 func (f *setting) String() string {
 	entry := strings.TrimSpace("--"+f.Name+" "+f.placeholder) + "\t" + f.Usage
 	if f.fallback != "" {
@@ -114,46 +112,31 @@ func (f *setting) String() string {
 	return strings.ReplaceAll(entry, "\n", "\n  \t")
 }
 
-// input is what the library hands the texts to.
-type input struct{ f *setting }
-
-func (i input) Set(text string) error {
-	i.f.given, i.f.set.latest = append(i.f.given, text), i.f
-	return nil
-}
-
-func (i input) String() string   { return "" }
-func (i input) IsBoolFlag() bool { return i.f != nil && i.f.placeholder == "" }
-
 // isGiven says whether the command line or the environment says something.
-func (f *setting) isGiven() bool { return len(f.given) > 0 || f.variable != "" }
+func (f *setting) isGiven() bool { return len(f.texts) > 0 }
 
-// label is where it says so: --port, or DOCKREG_PORT.
-func (f *setting) label() string {
-	if len(f.given) == 0 && f.variable != "" {
-		return f.variable
-	}
-	return "--" + f.Name
-}
+// byFlag returns the texts of the command line, which beat the environment's.
+func (f *setting) byFlag() []string { return f.texts[min(len(f.EnvVars), len(f.texts)):] }
 
-func (f *setting) texts() []string {
-	switch {
-	case len(f.given) > 0:
-		return f.given
-	case f.variable != "":
-		return f.inEnv
+// given returns what is given, or else the default.
+func (f *setting) given() []string {
+	switch flags := f.byFlag(); {
+	case len(flags) > 0:
+		return flags
+	case f.isGiven():
+		return f.texts
 	}
 	return []string{f.fallback}
 }
 
-func (f *setting) text() string { return strings.Join(f.texts(), ",") }
+func (f *setting) text() string { return strings.Join(f.given(), ",") }
 
-// shown is the text without what is secret in it.
-func (f *setting) shown() string {
-	if f.show != nil {
-		return f.show()
+// label is where it says so: --port, or DOCKREG_PORT.
+func (f *setting) label() string {
+	if f.isGiven() && len(f.byFlag()) == 0 {
+		return f.EnvVars[0]
 	}
-	return f.text()
+	return "--" + f.Name
 }
 
 func (f *setting) read() {
@@ -172,15 +155,10 @@ func (f *setting) require(fix string) {
 	}
 }
 
-// blame notes what is wrong with the setting, a line for each error in err.
+// blame notes what is wrong with the setting: with the text of a quoteError, if it is
+// one.
 func (f *setting) blame(err error) {
 	f.wrong = true
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, err := range all.Unwrap() {
-			f.blame(err)
-		}
-		return
-	}
 	text := f.text()
 	if q := (*quoteError)(nil); errors.As(err, &q) {
 		text = q.text
@@ -190,11 +168,12 @@ func (f *setting) blame(err error) {
 
 func (f *setting) blamef(format string, args ...any) { f.blame(fmt.Errorf(format, args...)) }
 
-// quoteError is about a part of what a setting says, or about all of it but what may
-// be secret.
+// quoteError is about a part of what a setting says, or about what of it is no secret.
 type quoteError struct {
 	error
 	text string
 }
 
-func quote(text string, err error) error { return &quoteError{err, text} }
+func quotef(text, format string, args ...any) error {
+	return &quoteError{fmt.Errorf(format, args...), text}
+}
