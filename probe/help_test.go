@@ -18,6 +18,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/health"
+
+	listeners "dockreg/probe/port"
 )
 
 // agent is the User-Agent of every probe here.
@@ -97,18 +99,27 @@ func mustFailLate(t *testing.T, took time.Duration, err error, what string) {
 	}
 }
 
-// reserve returns a port of 127.0.0.1 that nobody listens on. It stays bound, so
-// that no other test and no other program gets it; this test may still listen.
+// reserve returns a port that nobody listens on at any address. It stays bound on
+// 127.0.0.1, so that no other test and no other program gets it there, or on all
+// addresses; this test may still listen with fd.
 func reserve(t *testing.T) (fd, port int) {
+	t.Helper()
+	for range 10 { // somebody may listen at another address, such as one that Docker publishes on
+		fd, port = bind(t)
+		if on, err := listeners.Listeners(port); err == nil && len(on) == 0 {
+			break
+		}
+	}
+	return fd, port
+}
+
+func bind(t *testing.T) (fd, port int) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(fd) })
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		t.Fatal(err)
-	}
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +142,11 @@ func listen(t *testing.T, host string) (net.Listener, int) {
 	}
 	var last error
 	for range 10 { // another program may have the port on host
-		_, port := reserve(t)
+		fd, port := reserve(t)
+		// From now on others that have this option, too, may bind it. Go sets it.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			t.Fatal(err)
+		}
 		l, err := net.Listen(network, net.JoinHostPort(host, strconv.Itoa(port)))
 		if err == nil {
 			t.Cleanup(func() { _ = l.Close() })

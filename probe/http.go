@@ -152,6 +152,10 @@ func httpReason(err error) error {
 		return known
 	case strings.Contains(text, "server closed idle connection"): // http's errServerClosedIdle
 		return errClosed
+	case errors.Is(err, net.ErrClosed):
+		// The transport itself closed the connection, because the app had closed it or
+		// spoken first, just before it wrote the request: asking again tells which.
+		return errClosed
 	case errors.As(err, &record),
 		strings.Contains(text, "HTTP response to HTTPS client"): // http's own name for a RecordHeaderError
 		return errors.New("answered, but not with TLS")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,6 +49,15 @@ func TestHTTPClosedBeforeTheRequest(t *testing.T) {
 		}
 	})
 	mustBe(t, tally(t, "http:/", port, 20, patience), "<nil>")
+}
+
+// A connection that the transport closes while it writes the request hides why.
+func TestHTTPClosedWithinTheRequest(t *testing.T) {
+	t.Parallel()
+	err := &url.Error{Op: "Get", URL: "http://127.0.0.1", Err: &net.OpError{Op: "write", Net: "tcp", Err: net.ErrClosed}}
+	if again, _ := closedUnanswered(t.Context(), nil, err); !again || !errors.Is(httpReason(err), errClosed) {
+		t.Errorf("asks again: %t, %v, want it to be %v", again, httpReason(err), errClosed)
+	}
 }
 
 // An app that speaks first, as SSH, SMTP and gRPC servers do.
