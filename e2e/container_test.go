@@ -217,6 +217,7 @@ func TestWrongSettingIsNotRestarted(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	c := keep(t)(docker.RunApp(image, "http://etcd", "-e", "IP=10.1.0"))
+	awaitLogged(t, c, "dockreg (exit status 2; expected)", 1)
 	logs := awaitLogged(t, c, "app entered RUNNING", 1)
 	for _, want := range []string{`dockreg: --ip "10.1.0": `, `dockreg: --etcd "http://etcd": `, "dockreg (exit status 2; expected)"} {
 		if n := strings.Count(logs, want); n != 1 {
