@@ -65,7 +65,7 @@ func TestEndlessAnswer(t *testing.T) {
 		"a string in the body": {ok + "\r\n" + `{"Id": "`, "0", noEnd},
 		"spaces":               {ok + "\r\n", " ", noEnd},
 		"an array":             {ok + "\r\n" + `{"Mounts": [{}`, ",{}", noEnd},
-		"chunks":               {ok + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "1\r\n \r\n", noEnd},
+		"chunks":               {ok + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "40\r\n" + strings.Repeat(" ", 64) + "\r\n", noEnd},
 		"a header":             {ok + "A: ", "b", noEnd},
 		"headers":              {ok, "A: b\r\n", noEnd},
 		"answers before it":    {"", "HTTP/1.1 103 Early Hints\r\n\r\n", noEnd},
