@@ -11,12 +11,9 @@ import (
 // five seconds, with no errors. In the short form they are fewer, with shorter leases,
 // and spread over some two.
 //
-// The long form is not beside other tests, and one etcd after the other: the return of so
+// Not beside other tests, and in the long form one etcd after the other: the return of so
 // many takes most of what two processors have.
 func TestP6Fleet(t *testing.T) {
-	if !long {
-		t.Parallel()
-	}
 	// A process of its own: the race detector takes no more than 8,128 goroutines.
 	fleet := mustBuild(t, "fleet")
 	n, ttl := either("2000", "800"), either("20s", "12s")
