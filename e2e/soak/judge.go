@@ -75,6 +75,8 @@ const (
 	hardship = 5 * time.Second
 	quick    = 200 * time.Millisecond
 	busyFor  = 10 * time.Second
+
+	exhaustion = 20 * time.Second
 )
 
 // The promises that the judge tells apart, and for how long the keys may differ
@@ -149,10 +151,12 @@ func (j *judge) kept(promise string, from, now time.Time) {
 	}
 }
 
-// grace is what hardship adds to a bound that began at from.
+// grace is what hardship, or exhaustion, adds to a bound that began at from.
 func (j *judge) grace(from time.Time) time.Duration {
-	before := from.Add(-slack)
-	if !j.fault.IsZero() || j.healed.After(before) || j.elected.After(before) || j.busy.After(before.Add(-busyFor)) {
+	switch before := from.Add(-slack); {
+	case j.busy.After(before.Add(-busyFor)):
+		return exhaustion
+	case !j.fault.IsZero() || j.healed.After(before) || j.elected.After(before):
 		return hardship
 	}
 	return 0
