@@ -11,8 +11,8 @@ import (
 // five seconds, with no errors. In the short form they are fewer, with shorter leases,
 // and spread over some two.
 //
-// Not beside other tests, and in the long form one etcd after the other: the return of
-// so many takes most of what two processors have.
+// Not beside other tests, and in the long form one etcd after the other: the return of so
+// many takes most of what two processors have.
 func TestP6Fleet(t *testing.T) {
 	// A process of its own: the race detector takes no more than 8,128 goroutines.
 	fleet := mustBuild(t, "fleet")

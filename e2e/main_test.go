@@ -119,7 +119,7 @@ func keep(t *testing.T) func(*testbed.Container, error) *testbed.Container {
 // all that it has logged.
 func awaitLogged(t *testing.T, c *testbed.Container, words string, n int) (logs string) {
 	t.Helper()
-	err := poll(t, 40*time.Second, func() (err error) {
+	err := poll(t, 2*time.Minute, func() (err error) {
 		if logs, err = c.Logs(); err == nil && strings.Count(logs, words) < n {
 			err = fmt.Errorf("%q is not there %d times", words, n)
 		}

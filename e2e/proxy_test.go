@@ -38,13 +38,10 @@ type proxy struct {
 var appTTL = either(20*time.Second, 10*time.Second)
 
 // The proxies follow the keys through all that happens to them. One scenario, in
-// this order, as each step takes a while to set up; with the load of the long form alone,
-// as it takes the machine.
+// this order, as each step takes a while to set up.
 func TestProxiesFollowTheKeys(t *testing.T) {
 	needDocker(t)
-	if !long {
-		t.Parallel()
-	}
+	t.Parallel()
 	f := startProxies(t)
 	f.wantAnswer(t, "503") // a proxy that starts before the first instance does
 	for range 3 {

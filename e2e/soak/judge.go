@@ -65,6 +65,8 @@ type finding struct {
 // too, where the machine is busy: what takes a millisecond takes longer than quick, or
 // an app that is well fails a probe.
 //
+// A machine that was busy is taken to be busy for busyFor: little tells of it in between.
+//
 // What an operator got no answer to may be done as much as doubt later: a packet that
 // is lost is sent again after 13 s, if the last try was at 6 s.
 const (
@@ -72,6 +74,9 @@ const (
 	doubt    = 20 * time.Second
 	hardship = 5 * time.Second
 	quick    = 200 * time.Millisecond
+	busyFor  = 10 * time.Second
+
+	exhaustion = 20 * time.Second
 )
 
 // The promises that the judge tells apart, and for how long the keys may differ
@@ -146,10 +151,12 @@ func (j *judge) kept(promise string, from, now time.Time) {
 	}
 }
 
-// grace is what hardship adds to a bound that began at from.
+// grace is what hardship, or exhaustion, adds to a bound that began at from.
 func (j *judge) grace(from time.Time) time.Duration {
-	before := from.Add(-slack)
-	if !j.fault.IsZero() || j.healed.After(before) || j.elected.After(before) || j.busy.After(before) {
+	switch before := from.Add(-slack); {
+	case j.busy.After(before.Add(-busyFor)):
+		return exhaustion
+	case !j.fault.IsZero() || j.healed.After(before) || j.elected.After(before):
 		return hardship
 	}
 	return 0

@@ -40,7 +40,7 @@ func (s *soak) report(w io.Writer, f flatness) error {
 		p("%s\t%d\t%d\t%s\t%s\t%s\t%s", promise.name, found.broken, found.seen, seconds(found.slowest), seconds(found.hardest), limit, promise.says)
 	}
 	p("")
-	p("in hardship: a member failed, or the machine was busy; the bound is %s more", hardship)
+	p("in hardship: a member failed, and the bound is %s more; or the machine was busy, and it is %s more", hardship, exhaustion)
 	p("")
 	p("\tat first\tat the end\tmay grow by")
 	p("goroutines\t%d\t%d\t%d", f.before.goroutines, f.after.goroutines, moreGoroutines)
