@@ -61,11 +61,10 @@ type finding struct {
 }
 
 // slack is what is added to each bound. hardship is added where a member fails: that
-// has to be noticed, the member given up, and perhaps a leader elected. It is added,
-// too, where the machine is busy: what takes a millisecond takes longer than quick, or
-// an app that is well fails a probe.
-//
-// A machine that was busy is taken to be busy for busyFor: little tells of it in between.
+// has to be noticed, the member given up, and perhaps a leader elected. exhaustion is
+// added where the machine is busy: what takes a millisecond takes longer than quick, or
+// an app that is well fails a probe. It is taken to be busy for busyFor: little tells of
+// it in between.
 //
 // What an operator got no answer to may be done as much as doubt later: a packet that
 // is lost is sent again after 13 s, if the last try was at 6 s.
