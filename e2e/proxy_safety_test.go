@@ -131,8 +131,9 @@ const haproxyKeepsIdle = 4 * time.Second
 // a POST on one that is cut at that moment would be lost. On a busy machine a reload may
 // take longer than any connection may be idle: then the next one counts.
 func TestHAProxyKeepsIdleConnectionsOverAReload(t *testing.T) {
+	// Not beside other tests: a reload has to be over before HAProxy ends a connection
+	// for being idle.
 	needDocker(t)
-	t.Parallel()
 	f := startProxies(t)
 	f.proxies = f.proxies[:1]
 	f.serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "first") })
