@@ -153,8 +153,8 @@ demo-containers: image demo-build ## show it in two containers; KEEP=1 leaves th
 # For this machine alone, and in the same way, so that what both need is compiled once.
 .PHONY: demo-build
 demo-build:
-	$(STEP) "building dockreg, the first time in half a minute" $(BUILD) -o $(BIN)/dockreg .
-	$(STEP) "building an etcd to show it with, the first time in half a minute" go build -C e2e -v -o $(BIN)/ ./demo
+	$(STEP) "building dockreg, the first time in a minute" $(BUILD) -o $(BIN)/dockreg .
+	$(STEP) "building an etcd to show it with, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./demo
 
 # What the hosts run, for hosts that reach no image registry.
 vagrant/images.tar: image proxies
