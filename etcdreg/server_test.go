@@ -28,7 +28,7 @@ import (
 var binaries = map[string]string{}
 
 // long asks for the long forms of tests: make test-all.
-var long = os.Getenv("DOCKREG_LONG") != ""
+var long = os.Getenv("DOCKREG_LONG") == "1"
 
 func TestMain(m *testing.M) {
 	code, err := testMain(m)
