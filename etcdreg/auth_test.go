@@ -41,9 +41,12 @@ func secured(t *testing.T, s *server) *clientv3.Client {
 	// The client's own way to authenticate has no end with etcd 3.4, once a token
 	// has run out [measured].
 	var root *clientv3.Client
-	err = with(t, s.url, etcd.Config{Username: "root", Password: "root-secret"}).client.Do(t.Context(), etcd.Timeout, func(_ context.Context, c *clientv3.Client) error {
-		root = c
-		return nil
+	client := with(t, s.url, etcd.Config{Username: "root", Password: "root-secret"}).client
+	err = unhurried(func() error {
+		return client.Do(t.Context(), etcd.Timeout, func(_ context.Context, c *clientv3.Client) error {
+			root = c
+			return nil
+		})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -71,12 +74,14 @@ func TestLeastRights(t *testing.T) {
 		register(t, r) // renews
 		wantKey(t, root, r)
 		wantLook(t, r)
-		err := r.client.Do(t.Context(), etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
-			found, err := c.Get(ctx, "/service/", clientv3.WithPrefix(), clientv3.WithCountOnly())
-			if err == nil && found.Count != 1 {
-				t.Errorf("count of /service/: %v", found)
-			}
-			return err
+		err := unhurried(func() error {
+			return r.client.Do(t.Context(), etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
+				found, err := c.Get(ctx, "/service/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+				if err == nil && found.Count != 1 {
+					t.Errorf("count of /service/: %v", found)
+				}
+				return err
+			})
 		})
 		if err != nil {
 			t.Error(err)

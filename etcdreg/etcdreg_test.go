@@ -51,9 +51,11 @@ func registryOf(t *testing.T, c etcd.Config, ttl time.Duration) *registration {
 func wantLook(t *testing.T, r *registration) {
 	t.Helper()
 	var found *clientv3.GetResponse
-	err := r.client.Ask(t.Context(), etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
-		found, err = c.Get(ctx, key)
-		return err
+	err := unhurried(func() error {
+		return r.client.Ask(t.Context(), etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
+			found, err = c.Get(ctx, key)
+			return err
+		})
 	})
 	if err != nil || len(found.Kvs) != 1 || string(found.Kvs[0].Value) != "running" {
 		t.Errorf("the key reads %v, %v", found, err)

@@ -223,9 +223,11 @@ func TestP4CompactedWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.unwatch()
-		err = r.client.Do(t.Context(), etcd.Timeout, func(_ context.Context, c *clientv3.Client) error {
-			r.watch = r.observe(c, found.Kvs[0].ModRevision+1)
-			return nil
+		err = unhurried(func() error {
+			return r.client.Do(t.Context(), etcd.Timeout, func(_ context.Context, c *clientv3.Client) error {
+				r.watch = r.observe(c, found.Kvs[0].ModRevision+1)
+				return nil
+			})
 		})
 		if err != nil {
 			t.Fatal(err)
