@@ -48,7 +48,7 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			if err != nil {
 				return err
 			}
-			// Twice that leaves a lease enough for a second try.
+			// After a try that took that long, the lease has time left for another.
 			etcdConfig.Patience, etcdConfig.Log = config.TTL/4, log
 			client := etcd.New(etcdConfig)
 			defer client.Close()
