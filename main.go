@@ -62,12 +62,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var (
 		mistakes  settings.Mistakes
 		permanent *sidekick.PermanentError
-		library   cli.ExitCoder // there is no help on that
 	)
+	_, library := err.(cli.ExitCoder) //nolint:errorlint // its own, such as that there is no help on something; a command's end has an exit code, too
 	switch {
-	case errors.As(err, &mistakes) && slices.ContainsFunc(args, asksForHelp):
+	case errors.As(err, &mistakes) && asksForHelp(app, args):
 		err = cli.ShowAppHelp(cli.NewContext(app, nil, nil))
-	case errors.As(err, &mistakes), errors.As(err, &permanent), errors.As(err, &library):
+	case errors.As(err, &mistakes), errors.As(err, &permanent), library:
 		complain(stderr, err)
 		return exitUsage
 	}
@@ -78,9 +78,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// asksForHelp is for what the parser did not get to.
-func asksForHelp(arg string) bool {
-	return slices.Contains([]string{"--help", "-help", "-h", "--h"}, arg)
+// asksForHelp is for what the parser did not get to. What stands behind a flag is its
+// value.
+func asksForHelp(app *cli.App, args []string) bool {
+	for i, arg := range args {
+		isValue := i > 0 && slices.ContainsFunc(app.Flags, func(f cli.Flag) bool {
+			takes, ok := f.(cli.DocGenerationFlag)
+			return ok && takes.TakesValue() && strings.HasPrefix(args[i-1], "-") && strings.TrimLeft(args[i-1], "-") == f.Names()[0]
+		})
+		if !isValue && slices.Contains([]string{"--help", "-help", "-h", "--h"}, arg) {
+			return true
+		}
+	}
+	return false
 }
 
 func complain(stderr io.Writer, err error) {

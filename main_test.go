@@ -88,6 +88,9 @@ func TestHelpWins(t *testing.T) {
 			t.Errorf("%s: exit code %d\nstdout %s\nstderr %s", line, r.code, r.stdout, r.stderr)
 		}
 	}
+	if r := runWith("--value", "-h"); r.code != exitUsage || r.stdout != "" {
+		t.Errorf("a value like -h: %+v", r)
+	}
 	if r := runWith("help", "me"); r.code != exitUsage || r.stdout != "" || !strings.HasPrefix(r.stderr, "dockreg: No help topic for 'me'") {
 		t.Errorf("help me: %+v", r)
 	}

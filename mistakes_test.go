@@ -191,6 +191,13 @@ func TestP9AllMistakesAtOnce(t *testing.T) {
 	}
 }
 
+// A check that ends with an exit code is no mistake of the command line's.
+func TestFailingCommandIsNoMistake(t *testing.T) {
+	if r := runWith(right("--check", "exec:false")...); r.code != exitFault || !strings.Contains(r.stderr, "the command ended with exit status 1") {
+		t.Errorf("exit code %d, want %d\n%s", r.code, exitFault, r.stderr)
+	}
+}
+
 // What Docker says about the container can be a mistake too, and not only in a dry
 // run. The one line about it comes after the log's.
 func TestP9MistakeThatDockerFinds(t *testing.T) {

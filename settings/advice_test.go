@@ -23,6 +23,7 @@ func TestAdvice(t *testing.T) {
 		{etcd.ErrMaybePlain, "if it speaks no TLS, give http:// in --etcd"},
 		{etcd.ErrAuthority, "give the certificate of the one that signed it as --etcd-cacert"},
 		{etcd.ErrName, "if it is the right etcd, give a name of it as --etcd-server-name"},
+		{etcd.ErrFile, "see --etcd-cacert, --etcd-cert, --etcd-key and --etcd-password-file"},
 		{etcd.ErrNoCertificate, "give --etcd-cert and --etcd-key"},
 		{etcd.ErrCertificate, "see --etcd-cert; etcd's log says why"},
 		{etcd.ErrNoUser, "give --etcd-user, with --etcd-password-file or DOCKREG_ETCD_PASSWORD"},
@@ -47,6 +48,16 @@ func TestAdvice(t *testing.T) {
 	}
 	if err := fmt.Errorf("another"); conf.set.Advise(err) != err || conf.set.Advise(nil) != nil { //nolint:errorlint // as it was
 		t.Error("it has advice about anything")
+	}
+}
+
+// Who has followed the advice already gets another one.
+func TestAdviceThatWasFollowed(t *testing.T) {
+	conf := mustConfig(t, nil, "--port", "1", "--etcd", "a:1", "--etcd-cacert", certFile, "--etcd-server-name", "etcd-1")
+	for err, want := range map[error]string{etcd.ErrAuthority: "trusted are those in --etcd-cacert", etcd.ErrName: "the name wanted is the one in --etcd-server-name"} {
+		if got := conf.set.Advise(err).Error(); !strings.HasSuffix(got, "; "+want) {
+			t.Errorf("%s, want %q", got, want)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ type Docker struct {
 // Docker adds the settings of how to talk to Docker.
 func (s *Set) Docker() *Docker {
 	s.advise(docker.ErrNotDocker, "give --docker the address of the engine that runs this container")
-	address := define(which, "docker", "ADDR", "/var/run/docker.sock", "Docker: a path, unix:///path or tcp://host:port; DOCKER_HOST\ntoo says so", "DOCKER_HOST")
+	address := define(groupContainer, "docker", "ADDR", "/var/run/docker.sock", "Docker: a path, unix:///path or tcp://host:port; DOCKER_HOST\ntoo says so", "DOCKER_HOST")
 	return &Docker{add(s, address, parseDocker)}
 }
 

@@ -29,19 +29,18 @@ type Etcd struct {
 // Etcd adds the settings of how to talk to etcd.
 func (s *Set) Etcd() *Etcd {
 	e := &Etcd{set: s}
-	e.urls = addList(s, define(where, "etcd", "URLS", "", "etcd's members, comma-separated or repeated: http://host:port,\nhttps://host:port or host:port; required, unless there is\n--etcd-discovery-srv"), e.parseURLs)
-	e.domain = add(s, define(where, "etcd-discovery-srv", "DOMAIN", "", "in place of --etcd: domain whose DNS SRV records name etcd's\nmembers, _etcd-client-ssl._tcp.DOMAIN or _etcd-client._tcp.DOMAIN"), e.parseDomain)
-	e.authorities = add(s, define(access, "etcd-cacert", "FILE", "", "certificates, in PEM, of the authorities to trust with etcd's\ncertificate, instead of the system's"), parseAuthorities)
-	e.cert = add(s, define(access, "etcd-cert", "FILE", "", "certificate, in PEM, to show to etcd; with --etcd-key"), text)
-	e.key = add(s, define(access, "etcd-key", "FILE", "", "the key of that certificate, in PEM"), text)
-	e.serverName = add(s, define(access, "etcd-server-name", "NAME", "", "name to check etcd's certificate for, instead of the URL's host"), parseServerName)
-	e.user = add(s, define(access, "etcd-user", "NAME", "", "user to authenticate as"), parseUser)
-	e.passwordFile = add(s, define(access, "etcd-password-file", "FILE", "", "file that holds the user's password; or give the password in the\nenvironment, as "+passwordEnv), parsePasswordFile)
+	e.urls = addList(s, define(groupWhere, "etcd", "URLS", "", "etcd's members, comma-separated or repeated: http://host:port,\nhttps://host:port or host:port; required, unless there is\n--etcd-discovery-srv"), e.parseURLs)
+	e.domain = add(s, define(groupWhere, "etcd-discovery-srv", "DOMAIN", "", "in place of --etcd: domain whose DNS SRV records name etcd's\nmembers, _etcd-client-ssl._tcp.DOMAIN or _etcd-client._tcp.DOMAIN"), e.parseDomain)
+	e.authorities = add(s, define(groupAccess, "etcd-cacert", "FILE", "", "certificates, in PEM, of the authorities to trust with etcd's\ncertificate, instead of the system's"), parseAuthorities)
+	e.cert = add(s, define(groupAccess, "etcd-cert", "FILE", "", "certificate, in PEM, to show to etcd; with --etcd-key"), anyText)
+	e.key = add(s, define(groupAccess, "etcd-key", "FILE", "", "the key of that certificate, in PEM"), anyText)
+	e.serverName = add(s, define(groupAccess, "etcd-server-name", "NAME", "", "name to check etcd's certificate for, instead of the URL's host"), parseServerName)
+	e.user = add(s, define(groupAccess, "etcd-user", "NAME", "", "user to authenticate as"), parseUser)
+	e.passwordFile = add(s, define(groupAccess, "etcd-password-file", "FILE", "", "file that holds the user's password; or give the password in the\nenvironment, as "+passwordEnv), e.parsePasswordFile)
 
 	s.advise(etcd.ErrMaybeTLS, "if it speaks TLS, give https:// in --etcd")
 	s.advise(etcd.ErrMaybePlain, "if it speaks no TLS, give http:// in --etcd")
-	s.advise(etcd.ErrAuthority, "give the certificate of the one that signed it as --etcd-cacert")
-	s.advise(etcd.ErrName, "if it is the right etcd, give a name of it as --etcd-server-name")
+	s.advise(etcd.ErrFile, "see --etcd-cacert, --etcd-cert, --etcd-key and --etcd-password-file")
 	s.advise(etcd.ErrNoCertificate, "give --etcd-cert and --etcd-key")
 	s.advise(etcd.ErrCertificate, "see --etcd-cert; etcd's log says why")
 	s.advise(etcd.ErrNoUser, "give --etcd-user, with --etcd-password-file or %s", passwordEnv)
@@ -74,6 +73,15 @@ func (e *Etcd) Config() etcd.Config {
 		}
 		e.user.shown = c.Username + ", with the password in " + by
 	}
+	authority, name := "give the certificate of the one that signed it as --etcd-cacert", "if it is the right etcd, give a name of it as --etcd-server-name"
+	if e.authorities.isGiven() {
+		authority = "trusted are those in " + e.authorities.label()
+	}
+	if e.serverName.isGiven() {
+		name = "the name wanted is the one in " + e.serverName.label()
+	}
+	e.set.advise(etcd.ErrAuthority, "%s", authority)
+	e.set.advise(etcd.ErrName, "%s", name)
 	e.set.advise(etcd.ErrPassword, "the password is the one in %s", by)
 	return c
 }
@@ -143,11 +151,11 @@ func parseUser(text string) (string, error) {
 	return name, nil
 }
 
-func parsePasswordFile(file string) (string, error) {
+func (e *Etcd) parsePasswordFile(file string) (string, error) {
 	if _, err := etcd.ReadPassword(file); err != nil {
 		err = fmt.Errorf("%w; give a file with the password of the user in --etcd-user", err)
 		if !strings.Contains(file, "/") {
-			return "", quotef("…", "%w", err) // the password itself, perhaps
+			e.passwordFile.shown = "…" // the password itself, perhaps
 		}
 		return "", err
 	}
@@ -255,16 +263,15 @@ func (e *Etcd) parseURL(text string) (*url.URL, error) {
 		return nil, errors.New("no host, or no port from 1 to 65535")
 	case strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("more than a host and a port")
+	}
+	password, _ := u.User.Password()
+	switch {
+	case u.User != nil && strings.HasPrefix(e.urls.label(), "--"):
+		return u, errors.New("the process list shows a password in a flag; give the URLs in the environment, as DOCKREG_ETCD")
+	case u.User != nil && (u.User.Username() == "" || password == ""):
+		return u, errors.New("a user without a password, or the other way round; give http://user:password@host:port")
 	case u.Scheme == "http" && tls != "":
 		return u, fmt.Errorf("http is without TLS, which %s is for; give https:// or leave it away", tls)
-	case u.User == nil:
-		return u, nil
-	}
-	switch password, _ := u.User.Password(); {
-	case strings.HasPrefix(e.urls.label(), "--"):
-		return u, errors.New("the process list shows a password in a flag; give the URLs in the environment, as DOCKREG_ETCD")
-	case u.User.Username() == "" || password == "":
-		return u, errors.New("a user without a password, or the other way round; give http://user:password@host:port")
 	}
 	return u, nil
 }

@@ -16,10 +16,10 @@ type Log struct {
 func (s *Set) Log() *Log {
 	return &Log{
 		set: s,
-		level: add(s, define(runs, "log-level", "LEVEL", "info", "debug, info, warn or error"), oneOf("level", "debug, info, warn or error", map[string]slog.Level{
+		level: add(s, define(groupRuns, "log-level", "LEVEL", "info", "debug, info, warn or error"), oneOf("level", "debug, info, warn or error", map[string]slog.Level{
 			"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 		})),
-		json: add(s, define(runs, "log-format", "FORMAT", "text", "text or json, on stderr"), oneOf("format", "text or json", map[string]bool{"text": false, "json": true})),
+		json: add(s, define(groupRuns, "log-format", "FORMAT", "text", "text or json, on stderr"), oneOf("format", "text or json", map[string]bool{"text": false, "json": true})),
 	}
 }
 

@@ -34,20 +34,20 @@ type Registration struct {
 func (s *Set) Registration(agent string) *Registration {
 	r := &Registration{
 		set: s, docker: s.Docker(), agent: agent,
-		port:      add(s, define(what, "port", "N", "", "the app's port inside the container; required"), parsePort),
-		ip:        add(s, define(what, "ip", "ADDR", "", "host IP to register, v4 or v6; by default the one that Docker\npublished the port on, and needed where that is 0.0.0.0 or ::"), parseIP),
-		hostPort:  add(s, define(what, "host-port", "N", "", "host port to register, without asking Docker; needs --ip"), parsePort),
-		key:       add(s, define(what, "key", "NAME", "service", "parent of the key; may hold inner slashes: service/web"), parseKey),
-		value:     add(s, define(what, "value", "TEXT", "running", "the record: what is stored under the key"), text),
-		ttl:       add(s, define(where, "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, more than fall x interval + timeout"), parseTTL),
-		check:     add(s, define(check, "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without\na shell"), text),
-		interval:  add(s, define(check, "interval", "TIME", "5s", "from the start of one probe to the start of the next"), parseSpan),
-		timeout:   add(s, define(check, "timeout", "TIME", "3s", "the whole of one probe; at most the interval"), parseSpan),
-		rise:      add(s, define(check, "rise", "N", "1", "passes in a row to register"), parseCount),
-		fall:      add(s, define(check, "fall", "N", "1", "failures in a row to deregister"), parseCount),
-		container: add(s, define(which, "container", "ID", "", "this container's id or name; by default found out"), parseContainer),
-		drain:     add(s, define(runs, "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting"), parseTime),
-		dryRun:    add(s, define(runs, "dry-run", "", "", "find everything out, show it, probe once, write nothing; exit 0,\nor 1 with the reason why the app would not be registered now"), parseBool),
+		port:      add(s, define(groupWhat, "port", "N", "", "the app's port inside the container; required"), parsePort),
+		ip:        add(s, define(groupWhat, "ip", "ADDR", "", "host IP to register, v4 or v6; by default the one that Docker\npublished the port on, and needed where that is 0.0.0.0 or ::"), parseIP),
+		hostPort:  add(s, define(groupWhat, "host-port", "N", "", "host port to register, without asking Docker; needs --ip"), parsePort),
+		key:       add(s, define(groupWhat, "key", "NAME", "service", "parent of the key; may hold inner slashes: service/web"), parseKey),
+		value:     add(s, define(groupWhat, "value", "TEXT", "running", "the record: what is stored under the key"), anyText),
+		ttl:       add(s, define(groupWhere, "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, more than fall x interval + timeout"), parseTTL),
+		check:     add(s, define(groupCheck, "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without\na shell"), anyText),
+		interval:  add(s, define(groupCheck, "interval", "TIME", "5s", "from the start of one probe to the start of the next"), parseSpan),
+		timeout:   add(s, define(groupCheck, "timeout", "TIME", "3s", "the whole of one probe; at most the interval"), parseSpan),
+		rise:      add(s, define(groupCheck, "rise", "N", "1", "passes in a row to register"), parseCount),
+		fall:      add(s, define(groupCheck, "fall", "N", "1", "failures in a row to deregister"), parseCount),
+		container: add(s, define(groupContainer, "container", "ID", "", "this container's id or name; by default found out"), parseContainer),
+		drain:     add(s, define(groupRuns, "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting"), parseTime),
+		dryRun:    add(s, define(groupRuns, "dry-run", "", "", "find everything out, show it, probe once, write nothing; exit 0,\nor 1 with the reason why the app would not be registered now"), parseBool),
 	}
 	r.port.required = "give the app's port inside the container, such as --port 8000"
 	r.check.secret = true
@@ -107,7 +107,7 @@ func (r *Registration) Docker() docker.Config {
 	return docker.Config{Host: r.docker.Host(), Container: r.container.Value, Port: r.Port(), IP: r.ip.Value, UserAgent: r.agent}
 }
 
-// Prober returns who asks the app. It is to be called after Config.
+// Prober returns who asks the app, once the settings have been read.
 func (r *Registration) Prober() *probe.Probe {
 	text := r.check.text()
 	p, err := probe.Parse(text, r.Port(), r.agent)

@@ -1,5 +1,6 @@
 // Package settings is what the command line and the environment may say, and what is
-// wrong with what they say: all of it at once. Each group of settings that commands
+// wrong with what they say: all of it at once, except what the parser stops at, such as
+// an unknown flag, which is told alone. Each group of settings that commands
 // share has a file: it adds its flags to a command's Set, and once they are read makes
 // the configuration of the package that they are about.
 package settings
@@ -20,7 +21,7 @@ import (
 // Set is the settings of one command.
 type Set struct {
 	all      []*setting
-	latest   *setting // on the command line
+	latest   *setting // that the command line gave
 	mistakes Mistakes
 	advice   []advice
 }
@@ -71,12 +72,12 @@ func (s *Set) Read(c *cli.Context) error {
 			}
 		}
 	}
-	if stray := c.Args().First(); stray != "" && s.Err() == nil {
-		if s.latest != nil && s.latest.secret {
-			s.mistake("--%s: a stray argument behind it; quote the whole of the %s", s.latest.Name, s.latest.Name)
-		} else {
-			s.mistake("%q: a stray argument; every setting is a flag that starts with --", redact(stray))
-		}
+	switch {
+	case s.Err() != nil, c.NArg() == 0:
+	case s.latest != nil && s.latest.secret:
+		s.mistake(unquoted, s.latest.Name, s.latest.Name)
+	default:
+		s.mistake("%q: a stray argument; every setting is a flag that starts with --", redact(c.Args().First()))
 	}
 	if err := s.Err(); err != nil {
 		return err
@@ -91,6 +92,9 @@ func (s *Set) Read(c *cli.Context) error {
 // may be a password.
 func (s *Set) OnUsageError(_ *cli.Context, err error, _ bool) error {
 	text := err.Error()
+	if s.latest != nil && s.latest.secret {
+		return Mistakes{fmt.Sprintf(unquoted, s.latest.Name, s.latest.Name)}
+	}
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		return Mistakes{dashed(name) + ": no such flag; " + s.suggestion(name)}
 	}
@@ -102,6 +106,10 @@ func (s *Set) OnUsageError(_ *cli.Context, err error, _ bool) error {
 	}
 	return Mistakes{text}
 }
+
+// unquoted is about what stands behind a setting whose value has spaces in it: it may be
+// a password.
+const unquoted = "--%s: a stray argument behind it; quote the whole of the %s"
 
 func dashed(name string) string {
 	if len(name) == 1 {

@@ -161,6 +161,9 @@ func TestCommandLine(t *testing.T) {
 		"twice, without a value":   {right + "--dry-run=true --dry-run=false", "", []string{"--dry-run: given twice; give it once"}},
 		"stray":                    {"serve --port 8000", "", []string{`"serve": ` + stray}},
 		"stray behind a flag":      {right + "serve", "", []string{`"serve": ` + stray}},
+		"stray and empty":          {right + "␣ --rise 0", "", []string{`"": ` + stray}},
+		"behind a check":           {right + "--check exec:mysqladmin -phunter2", "", []string{"--check: a stray argument behind it; quote the whole of the check"}},
+		"check twice":              {right + "--check tcp --check tcp", "", []string{"--check: given twice; give it once"}},
 		"stray dash":               {"- --port 8000", "", []string{`"-": ` + stray}},
 		"stray dashes":             {right + "-- --rise 2", "", []string{`"--rise": ` + stray}},
 		"three dashes":             {"---port=8000", "", []string{"a stray argument that starts with dashes; every setting is a flag such as --key"}},
@@ -172,7 +175,11 @@ func TestCommandLine(t *testing.T) {
 		"unknown, of one letter":   {"-p 80", "", []string{"-p: no such flag; did you mean --port?"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conf, lines := configOf(t, nil, strings.Fields(tt.args)...)
+			args := strings.Fields(tt.args)
+			for i := range args {
+				args[i] = strings.ReplaceAll(args[i], "␣", "")
+			}
+			conf, lines := configOf(t, nil, args...)
 			if !slices.Equal(lines, tt.wrong) {
 				t.Errorf("%s: mistakes\n got %q\nwant %q", tt.args, lines, tt.wrong)
 			}

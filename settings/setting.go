@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -11,15 +12,15 @@ import (
 )
 
 // groups are the categories of settings, in the order in which help shows them.
-var groups = []string{what, where, access, check, which, runs}
+var groups = []string{groupWhat, groupWhere, groupAccess, groupCheck, groupContainer, groupRuns}
 
 const (
-	what   = "What to register"
-	where  = "Where to register it"
-	access = "How to talk to etcd"
-	check  = "When the app passes"
-	which  = "Which container this is"
-	runs   = "How dockreg runs"
+	groupWhat      = "What to register"
+	groupWhere     = "Where to register it"
+	groupAccess    = "How to talk to etcd"
+	groupCheck     = "When the app passes"
+	groupContainer = "Which container this is"
+	groupRuns      = "How dockreg runs"
 )
 
 // setting is a flag, and the environment variable beside it. The library parses the
@@ -35,7 +36,8 @@ type setting struct {
 	set   *Set
 	texts []string // of the environment first, if EnvVars is not empty, then of the command line
 	parse func()   // the texts, if there are any
-	shown string   // in place of the text, if that holds a secret
+	list  bool     // it may be repeated
+	shown string   // in place of the text, if that holds a secret, or may do so
 	wrong bool
 }
 
@@ -66,19 +68,21 @@ type Setting[T any] struct {
 // add adds a setting that may be given once. The text of parse's error says what is
 // wrong, and what would be right.
 func add[T any](s *Set, f *setting, parse func(text string) (T, error)) *Setting[T] {
-	return addList(s, f, func(texts []string) (T, error) {
+	v := addList(s, f, func(texts []string) (T, error) {
 		if len(texts) > 1 {
 			s.mistake("--%s: given twice; give it once", f.Name)
 			f.wrong = true
 		}
 		return parse(texts[0])
 	})
+	f.list = false
+	return v
 }
 
 // addList adds a setting that may be repeated.
 func addList[T any](s *Set, f *setting, parse func(texts []string) (T, error)) *Setting[T] {
 	v := &Setting[T]{setting: f}
-	f.set = s
+	f.set, f.list = s, true
 	f.parse = func() {
 		var err error
 		if v.Value, err = parse(f.given()); err != nil {
@@ -93,7 +97,10 @@ func addList[T any](s *Set, f *setting, parse func(texts []string) (T, error)) *
 type input struct{ f *setting }
 
 func (i input) Set(text string) error {
-	i.f.texts, i.f.set.latest = append(i.f.texts, text), i.f
+	i.f.texts = append(i.f.texts, text)
+	if len(i.f.byFlag()) > 0 {
+		i.f.set.latest = i.f
+	}
 	return nil
 }
 
@@ -129,7 +136,13 @@ func (f *setting) given() []string {
 	return []string{f.fallback}
 }
 
-func (f *setting) text() string { return strings.Join(f.given(), ",") }
+// text is what is given. Of what is wrongly given twice, it is the first.
+func (f *setting) text() string {
+	if f.list {
+		return strings.Join(f.given(), ",")
+	}
+	return f.given()[0]
+}
 
 // label is where it says so: --port, or DOCKREG_PORT.
 func (f *setting) label() string {
@@ -159,7 +172,7 @@ func (f *setting) require(fix string) {
 // one.
 func (f *setting) blame(err error) {
 	f.wrong = true
-	text := f.text()
+	text := cmp.Or(f.shown, f.text())
 	if q := (*quoteError)(nil); errors.As(err, &q) {
 		text = q.text
 	}

@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// text takes any text.
-func text(text string) (string, error) { return text, nil }
+// anyText takes any text.
+func anyText(text string) (string, error) { return text, nil }
 
 func parsePort(text string) (uint16, error) {
 	n, err := strconv.ParseUint(text, 10, 16)
@@ -71,7 +71,10 @@ func isPlain(text string) bool {
 var digits = regexp.MustCompile(`^[0-9]+$`)
 
 // parseTime reads a time from 0 on.
-func parseTime(text string) (time.Duration, error) {
+func parseTime(text string) (time.Duration, error) { return readTime(text, "2s") }
+
+// readTime names a time that would be right.
+func readTime(text, example string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	switch {
 	case digits.MatchString(text) && text != "0":
@@ -79,23 +82,25 @@ func parseTime(text string) (time.Duration, error) {
 	case err != nil:
 		return 0, errors.New("not a time; give one such as 500ms, 5s or 1m30s")
 	case d < 0:
-		return 0, errors.New("negative; give a time such as 5s")
+		return 0, fmt.Errorf("negative; give a time such as %s", example)
 	}
 	return d, nil
 }
 
 // parseSpan reads a time above 0.
-func parseSpan(text string) (time.Duration, error) {
-	d, err := parseTime(text)
+func parseSpan(text string) (time.Duration, error) { return readSpan(text, "3s") }
+
+func readSpan(text, example string) (time.Duration, error) {
+	d, err := readTime(text, example)
 	if err == nil && d == 0 {
-		err = errors.New("too short; give a time above 0, such as 5s")
+		err = fmt.Errorf("too short; give a time above 0, such as %s", example)
 	}
 	return d, err
 }
 
 // parseTTL reads a time in etcd's unit.
 func parseTTL(text string) (time.Duration, error) {
-	d, err := parseSpan(text)
+	d, err := readSpan(text, "20s")
 	if err == nil && d%time.Second != 0 {
 		err = fmt.Errorf("etcd counts whole seconds; give %s", d.Truncate(time.Second)+time.Second)
 	}

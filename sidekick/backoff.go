@@ -38,8 +38,8 @@ var (
 // backoff is where one who tries again and again stands in his pauses.
 type backoff struct {
 	pauses
-	pause time.Duration // the latest, without jitter; 0: none yet
-	tried time.Time     // when the latest was asked for
+	latest time.Duration // pause, without jitter; 0: none yet
+	tried  time.Time     // when it was asked for
 }
 
 // next returns the next pause.
@@ -47,25 +47,25 @@ func (b *backoff) next() time.Duration {
 	quiet := time.Since(b.tried)
 	b.tried = time.Now()
 	if b.calm > 0 && quiet >= b.calm {
-		b.pause = 0
+		b.latest = 0
 		return 0
 	}
-	b.pause = min(max(time.Duration(b.growth*float64(b.pause)), b.first), b.most)
+	b.latest = min(max(time.Duration(b.growth*float64(b.latest)), b.first), b.most)
 	if b.jitter {
-		return b.pause/2 + rand.N(b.pause/2+1)
+		return b.latest/2 + rand.N(b.latest/2+1)
 	}
-	return b.pause
+	return b.latest
 }
 
 // after returns the next pause, or, if err asks for more time than that, a time at
 // random within what it asks for.
 func (b *backoff) after(err error) time.Duration {
 	pause := b.next()
-	if spread := (*SpreadError)(nil); errors.As(err, &spread) && spread.Within > b.pause {
+	if spread := (*SpreadError)(nil); errors.As(err, &spread) && spread.Within > b.latest {
 		return rand.N(spread.Within)
 	}
 	return pause
 }
 
 // reset makes the next pause the first one again.
-func (b *backoff) reset() { b.pause = 0 }
+func (b *backoff) reset() { b.latest = 0 }

@@ -14,10 +14,10 @@ type journal struct {
 	throttle
 	key string
 
-	since      time.Time // when what is wanted now was first wanted, or was lost
-	registered bool      // the log says "registered" last, not "deregistered"
-	damaged    bool      // the log says of something that is to be repaired
-	holder     string    // who has the key, as the log says; "": no other instance
+	since          time.Time // when what is wanted now was first wanted, or was lost
+	saidRegistered bool      // the log says "registered" last, not "deregistered"
+	damaged        bool      // the log says of something that is to be repaired
+	holder         string    // who has the key, as the log says; "": no other instance
 }
 
 // found is at the start, and after the address has changed.
@@ -32,20 +32,20 @@ func (j *journal) wanted() { j.since = time.Now() }
 // holds is when the key has come, or has come back.
 func (j *journal) holds() {
 	switch took := time.Since(j.since); {
-	case !j.registered:
+	case !j.saidRegistered:
 		j.logger.Info("registered", "key", j.key, "took", took)
 	case j.damaged:
 		j.logger.Info("registered again", "key", j.key, "took", took)
 	}
-	j.registered, j.damaged, j.holder = true, false, ""
+	j.saidRegistered, j.damaged, j.holder = true, false, ""
 }
 
 // gone is when the key has been taken away.
 func (j *journal) gone() {
-	if j.registered {
+	if j.saidRegistered {
 		j.logger.Info("deregistered", "key", j.key, "took", time.Since(j.since))
 	}
-	j.registered, j.holder = false, ""
+	j.saidRegistered, j.holder = false, ""
 }
 
 // disturbed is when the key may not be as it was any more.
@@ -71,7 +71,7 @@ func (j *journal) taken(err error) {
 	if j.holder != err.Error() {
 		j.logger.Warn("another instance has the key; standing by until it is gone", "err", err, "key", j.key)
 	}
-	j.registered, j.holder = false, err.Error()
+	j.saidRegistered, j.holder = false, err.Error()
 }
 
 // failed is when the registry could not do as it was asked.

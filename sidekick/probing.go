@@ -22,7 +22,7 @@ type verdict struct {
 // While the app is up, or passing its way up, probes start an interval apart, or
 // earlier at a sign that the app has died, or at a nudge. After a failure of an app
 // that is down, the next one comes soon; a change of result resets that.
-func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *pause) {
+func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *probePause) {
 	var (
 		up     bool
 		passes int
@@ -83,7 +83,7 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *pause)
 
 // wait waits until then, or, if the app is up, until a sign that it has died; or
 // until a nudge.
-func (s *Sidekick) wait(ctx context.Context, until time.Time, up bool, p *pause) {
+func (s *Sidekick) wait(ctx context.Context, until time.Time, up bool, p *probePause) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	p.begin(cancel)
@@ -95,15 +95,15 @@ func (s *Sidekick) wait(ctx context.Context, until time.Time, up bool, p *pause)
 	<-ctx.Done()
 }
 
-// pause is the time between two probes. It is safe for concurrent use.
-type pause struct {
+// probePause is the time between two probes. It is safe for concurrent use.
+type probePause struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc // nil: a probe is under way
 	nudged bool
 }
 
 // nudge ends the pause, or the next one if a probe is under way.
-func (p *pause) nudge() {
+func (p *probePause) nudge() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.nudged = true
@@ -112,7 +112,7 @@ func (p *pause) nudge() {
 	}
 }
 
-func (p *pause) begin(cancel context.CancelFunc) {
+func (p *probePause) begin(cancel context.CancelFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cancel = cancel; p.nudged {
@@ -120,7 +120,7 @@ func (p *pause) begin(cancel context.CancelFunc) {
 	}
 }
 
-func (p *pause) end() {
+func (p *probePause) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cancel, p.nudged = nil, false

@@ -53,7 +53,7 @@ func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
 		return err
 	}
 	verdicts := make(chan verdict)
-	p := &pause{}
+	p := &probePause{}
 	k := newKeeper(s, addr, p.nudge)
 	probing := make(chan struct{})
 	go func() {

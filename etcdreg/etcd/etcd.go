@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -131,8 +132,9 @@ func (c *Client) slow() bool {
 func (c *Client) Renew(ctx context.Context, within time.Duration, lease clientv3.LeaseID) (there bool, err error) {
 	err = c.Do(ctx, within, func(ctx context.Context, client *clientv3.Client) error {
 		return c.session.again(ctx, client.ActiveConnection(), func() (err error) {
-			if there, err = KeepAlive(ctx, client, lease); err != nil {
-				return fmt.Errorf("renew lease: %w", clientv3.ContextError(ctx, err))
+			there, err = KeepAlive(ctx, client, lease)
+			if err = clientv3.ContextError(ctx, err); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+				return fmt.Errorf("renew lease: %w", err)
 			}
 			return nil
 		})

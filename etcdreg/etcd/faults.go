@@ -34,6 +34,8 @@ var (
 	ErrNoCertificate = errors.New("it wants to see a certificate")
 	// ErrCertificate: etcd refuses the certificate that it was shown.
 	ErrCertificate = errors.New("it refuses the certificate that it was shown")
+	// ErrFile: one of the files in a Config is missing or broken, and was never right.
+	ErrFile = errors.New("a file can't be used")
 	// ErrPassword: etcd knows no such user with that password.
 	ErrPassword = errors.New("it refuses the user and the password")
 	// ErrNoUser: etcd wants a user to authenticate.

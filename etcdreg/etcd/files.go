@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -147,7 +146,7 @@ func (f *files) latest() (contents, error) {
 		if err == nil {
 			f.good.authorities = pool
 		} else if f.good.authorities == nil {
-			return contents{}, fmt.Errorf("authorities in %q: %w", f.CACertFile, err)
+			return contents{}, faultf(ErrFile, "authorities in %q: %w", f.CACertFile, err)
 		}
 	}
 	if f.CertFile != "" {
@@ -157,9 +156,9 @@ func (f *files) latest() (contents, error) {
 			f.good.pair = pair
 		case f.good.pair != nil:
 		case certErr != nil:
-			return contents{}, fmt.Errorf("certificate in %q: %w", f.CertFile, certErr)
+			return contents{}, faultf(ErrFile, "certificate in %q: %w", f.CertFile, certErr)
 		default:
-			return contents{}, fmt.Errorf("key in %q: %w", f.KeyFile, keyErr)
+			return contents{}, faultf(ErrFile, "key in %q: %w", f.KeyFile, keyErr)
 		}
 	}
 	f.good.password = cmp.Or(f.good.password, f.Password)
@@ -168,7 +167,7 @@ func (f *files) latest() (contents, error) {
 		if err == nil {
 			f.good.password = password
 		} else if f.good.password == "" {
-			return contents{}, fmt.Errorf("password in %q: %w", f.PasswordFile, err)
+			return contents{}, faultf(ErrFile, "password in %q: %w", f.PasswordFile, err)
 		}
 	}
 	return f.good, nil
