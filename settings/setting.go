@@ -14,6 +14,7 @@ import (
 // groups are the categories of settings, in the order in which help shows them.
 var groups = []string{groupWhat, groupWhere, groupAccess, groupCheck, groupContainer, groupRuns}
 
+//nolint:gosec // "passes" is no password
 const (
 	groupWhat      = "What to register"
 	groupWhere     = "Where to register it"
