@@ -20,10 +20,10 @@ export GOFLAGS := -trimpath -tags=urfave_cli_no_docs
 
 # DOCKREG_LONG=1 selects the long forms of tests, which test-all runs: the tests read it,
 # too. With it they run under the race detector, which takes cgo, and a second compile of
-# everything. lint has vetted them.
+# everything.
 GO     := $(if $(DOCKREG_LONG),env CGO_ENABLED=1 )go
 RACE   := $(if $(DOCKREG_LONG),-race)
-GOTEST := $(GO) test $(RACE) -vet=off
+GOTEST := $(GO) test $(RACE)
 
 # Says what a long step does, and how far it is.
 STEP := @sh $(CURDIR)/e2e/progress
@@ -42,15 +42,15 @@ build-amd64 build-arm64: build-%:
 
 # What installs and downloads runs beside what compiles. No compiler runs beside a test.
 .PHONY: test
-test: ## run every check and test, in some ten minutes the first time
-	@echo "checks, then unit tests, then end-to-end tests: some ten minutes on two processors the first time"
-	@$(MAKE) --no-print-directory -j 3 lint images
+test: ## run every test, in some ten minutes the first time
+	@echo "unit tests, then end-to-end tests: some ten minutes on two processors the first time"
+	@$(MAKE) --no-print-directory -j 3 $(if $(DOCKREG_LONG),lint) images
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory e2e
 
 .PHONY: test-all
 test-all: export DOCKREG_LONG := 1
-test-all: test ## make test in its long form: outages, loads, searches, the race detector
+test-all: test ## make lint, and make test in its long form: outages, loads, searches, the race detector
 
 # Packages whose tests mostly wait run side by side. Those that measure a probe's time
 # run alone.
