@@ -68,14 +68,14 @@ func (s *Set) Read(c *cli.Context) error {
 	for _, f := range s.all {
 		for _, text := range f.byFlag() {
 			if name, _, _ := strings.Cut(strings.TrimLeft(text, "-"), "="); strings.HasPrefix(text, "-") && s.find(name) != nil {
-				s.mistake("--%s: no value behind it; give --%s %s", f.Name, f.Name, f.placeholder)
+				s.mistake("%s", f.noValue())
 			}
 		}
 	}
 	switch {
 	case s.Err() != nil, c.NArg() == 0:
 	case s.latest != nil && s.latest.secret:
-		s.mistake(unquoted, s.latest.Name, s.latest.Name)
+		s.mistake("%s", s.latest.unquoted())
 	default:
 		s.mistake("%q: a stray argument; every setting is a flag that starts with --", redact(c.Args().First()))
 	}
@@ -93,13 +93,13 @@ func (s *Set) Read(c *cli.Context) error {
 func (s *Set) OnUsageError(_ *cli.Context, err error, _ bool) error {
 	text := err.Error()
 	if s.latest != nil && s.latest.secret {
-		return Mistakes{fmt.Sprintf(unquoted, s.latest.Name, s.latest.Name)}
+		return Mistakes{s.latest.unquoted()}
 	}
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		return Mistakes{dashed(name) + ": no such flag; " + s.suggestion(name)}
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
-		return Mistakes{fmt.Sprintf("--%s: no value behind it; give --%s %s", name, name, s.find(name).placeholder)}
+		return Mistakes{s.find(name).noValue()}
 	}
 	if strings.HasPrefix(text, "bad flag syntax: ") {
 		return Mistakes{"a stray argument that starts with dashes; every setting is a flag such as --key"}
@@ -107,9 +107,15 @@ func (s *Set) OnUsageError(_ *cli.Context, err error, _ bool) error {
 	return Mistakes{text}
 }
 
+func (f *setting) noValue() string {
+	return fmt.Sprintf("--%s: no value behind it; give --%s %s", f.Name, f.Name, f.placeholder)
+}
+
 // unquoted is about what stands behind a setting whose value has spaces in it: it may be
 // a password.
-const unquoted = "--%s: a stray argument behind it; quote the whole of the %s"
+func (f *setting) unquoted() string {
+	return fmt.Sprintf("--%s: a stray argument behind it; quote the whole of the %s", f.Name, f.Name)
+}
 
 func dashed(name string) string {
 	if len(name) == 1 {
