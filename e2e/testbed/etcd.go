@@ -13,7 +13,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -111,31 +110,4 @@ func (e *Etcd) Sum(ctx context.Context, metric string) (sum float64, err error) 
 		return 0, fmt.Errorf("etcd has no metric %s", metric)
 	}
 	return sum, lines.Err()
-}
-
-// lowPort is below the ports that systems hand out for outgoing connections, from
-// 32768 on: one of those could be taken again before its process listens.
-var lowPort atomic.Int32
-
-// LowPort returns a free port that stays free until somebody listens there. Processes
-// that were started one after the other begin far apart.
-func LowPort(host string) (int, error) {
-	l, err := listenLow(host)
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
-}
-
-func listenLow(host string) (net.Listener, error) {
-	lowPort.CompareAndSwap(0, int32(10000+os.Getpid()%100*200))
-	for {
-		port := int(lowPort.Add(1))
-		if port > 32767 {
-			return nil, errors.New("no port is free")
-		}
-		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))); err == nil {
-			return l, nil
-		}
-	}
 }
