@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
 
 	"dockreg/etcdreg/etcd"
 	"dockreg/sidekick"
@@ -23,11 +25,11 @@ import (
 // zone is what the tests' DNS server knows. Every name of the tests ends in .test.
 var zone = struct {
 	sync.Mutex
-	hosts   map[string]netip.Addr // by "name."
-	srv     map[string][]string   // host:port, by "_service._tcp.name."
-	failing map[string]bool       // names that the server fails to look up
-	silent  map[string]int        // how many questions about a name it leaves unanswered
-}{hosts: map[string]netip.Addr{}, srv: map[string][]string{}, failing: map[string]bool{}, silent: map[string]int{}}
+	hosts   map[string][]netip.Addr // by "name."
+	srv     map[string][]string     // host:port, by "_service._tcp.name."
+	failing map[string]bool         // names that the server fails to look up
+	silent  map[string]int          // how many questions about a name it leaves unanswered
+}{hosts: map[string][]netip.Addr{}, srv: map[string][]string{}, failing: map[string]bool{}, silent: map[string]int{}}
 
 func inZone(change func()) {
 	zone.Lock()
@@ -59,6 +61,13 @@ func startDNS() error {
 	return nil
 }
 
+func ips(texts ...string) (list []netip.Addr) {
+	for _, text := range texts {
+		list = append(list, netip.MustParseAddr(text))
+	}
+	return list
+}
+
 func resolve(packet []byte) ([]byte, error) {
 	var m dnsmessage.Message
 	if err := m.Unpack(packet); err != nil {
@@ -82,7 +91,9 @@ func resolve(packet []byte) ([]byte, error) {
 	case !known && len(records) == 0:
 		m.RCode = dnsmessage.RCodeNameError
 	case known && q.Type == dnsmessage.TypeA:
-		m.Answers = append(m.Answers, dnsmessage.Resource{Header: head, Body: &dnsmessage.AResource{A: host.As4()}})
+		for _, ip := range host {
+			m.Answers = append(m.Answers, dnsmessage.Resource{Header: head, Body: &dnsmessage.AResource{A: ip.As4()}})
+		}
 	case q.Type == dnsmessage.TypeSRV:
 		for _, r := range records {
 			target, port, _ := strings.Cut(r, ":")
@@ -121,7 +132,7 @@ func TestP6DNSNameMoves(t *testing.T) {
 		before.run()
 		before.ready()
 		name := "etcd" + strconv.Itoa(port) + ".test"
-		inZone(func() { zone.hosts[name+"."] = netip.MustParseAddr("127.0.0.2") })
+		inZone(func() { zone.hosts[name+"."] = ips("127.0.0.2") })
 		r := registryOf(t, etcd.Config{Endpoints: []string{"http://" + name + ":" + strconv.Itoa(port)}}, 20*time.Second)
 		register(t, r)
 
@@ -135,12 +146,82 @@ func TestP6DNSNameMoves(t *testing.T) {
 		}
 		after.run()
 		after.ready()
-		inZone(func() { zone.hosts[name+"."] = netip.MustParseAddr("127.0.0.3") })
+		inZone(func() { zone.hosts[name+"."] = ips("127.0.0.3") })
 		start := time.Now()
 		registerSoon(t, r)
 		t.Logf("figure: back %s after the name had its new address", time.Since(start).Round(time.Millisecond))
 		wantKey(t, after.client(), r)
 	})
+}
+
+// P5, P6: a name stands for all the members at its addresses. One that takes connections
+// and says nothing, and one that swallows all that is sent there, cost no more than a
+// member of its own would; the certificate is checked for the name.
+func TestP5OneNameOfSeveralMembers(t *testing.T) {
+	t.Parallel()
+	for fault, listen := range map[string]func(*testing.T, string) net.Listener{"silent": silent, "swallowing": swallowing} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			eachVersion(t, func(t *testing.T, binary string) {
+				port := freePort(t)
+				name := "several" + strconv.Itoa(port) + ".test"
+				a := newAuthority(t)
+				certFile, keyFile := a.issue(t, soon, name)
+				healthy := newServer(t, binary, "one", port, "https", "--cert-file", certFile, "--key-file", keyFile)
+				healthy.tls = trusting(t, certFile, keyFile)
+				healthy.joins("http://127.0.0.1:" + strconv.Itoa(freePort(t)))
+				healthy.listenOn("127.0.0.3")
+				healthy.run()
+				healthy.ready()
+				for _, ip := range []string{"127.0.0.2", "127.0.0.4"} {
+					_ = listen(t, net.JoinHostPort(ip, strconv.Itoa(port)))
+				}
+				inZone(func() { zone.hosts[name+"."] = ips("127.0.0.2", "127.0.0.3", "127.0.0.4") })
+				// Each starts somewhere at random.
+				for range 4 {
+					r := registryOf(t, etcd.Config{Endpoints: []string{"https://" + name + ":" + strconv.Itoa(port)}, CACertFile: a.file}, 20*time.Second)
+					start := time.Now()
+					registerSoon(t, r)
+					t.Logf("figure: registered after %s", time.Since(start).Round(time.Millisecond))
+					wantKey(t, healthy.client(), r)
+					if err := unhurried(func() error { return r.Deregister(t.Context()) }); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// silent takes connections, and says nothing.
+func silent(t *testing.T, address string) net.Listener {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// swallowing has taken all the connections that it takes: whoever else wants one gets no
+// word, as behind a firewall.
+func swallowing(t *testing.T, address string) net.Listener {
+	l := silent(t, address)
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), 0) }) // a smaller queue
+	for err == nil {
+		var conn net.Conn
+		if conn, err = net.DialTimeout("tcp", address, 300*time.Millisecond); err == nil {
+			t.Cleanup(func() { _ = conn.Close() })
+		}
+	}
+	if !os.IsTimeout(err) {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // P6: members are named by SRV records, which are looked up again when one fails.
@@ -152,7 +233,7 @@ func TestP6SRVRecordsChange(t *testing.T) {
 		service := "_etcd-client._tcp." + domain + "."
 		name := func(s *server) string { return strings.Replace(s.url, "http://127.0.0.1", "member."+domain, 1) }
 		inZone(func() {
-			zone.hosts["member."+domain+"."] = netip.MustParseAddr("127.0.0.1")
+			zone.hosts["member."+domain+"."] = ips("127.0.0.1")
 			zone.srv[service] = []string{name(members[0])}
 		})
 		r := registryOf(t, etcd.Config{DiscoverySRV: domain}, 20*time.Second)
@@ -188,7 +269,7 @@ func TestP5SilentNameserver(t *testing.T) {
 		for try := 0; err != nil && try < 5; try++ { // on a quiet machine the first does it
 			name := fmt.Sprintf("silent%d-%s", try, strings.Replace(s.url, "http://127.0.0.1:", "", 1)) + ".test"
 			inZone(func() {
-				zone.hosts[name+"."] = netip.MustParseAddr("127.0.0.1")
+				zone.hosts[name+"."] = ips("127.0.0.1")
 				zone.silent[name+"."] = 2 // for its v4 and its v6 addresses
 			})
 			r = registryOf(t, etcd.Config{Endpoints: []string{strings.Replace(s.url, "127.0.0.1", name, 1)}}, 20*time.Second)

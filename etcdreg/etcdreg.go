@@ -121,7 +121,7 @@ func (r *Registry) register(ctx context.Context, record sidekick.Record) error {
 
 // Deregister revokes the lease, and with it removes the record, unless somebody else
 // has taken the key over. Connecting takes at most 0.6 s, and so does a request, unless
-// etcd has been slow to answer. After an error, calling it again is the caller's.
+// etcd has been slow at that before. After an error, calling it again is the caller's.
 func (r *Registry) Deregister(ctx context.Context) error {
 	return r.outcome(ctx, r.leave(ctx))
 }

@@ -300,23 +300,29 @@ func TestP3NewerInstanceKeepsTheKey(t *testing.T) {
 	})
 }
 
+// authenticate makes a server want its root's password, secret.
+func authenticate(t *testing.T, s *server) {
+	t.Helper()
+	c := s.client()
+	ctx := t.Context()
+	for _, step := range []func() error{
+		func() error { _, err := c.UserAdd(ctx, "root", "secret"); return err },
+		func() error { _, err := c.RoleAdd(ctx, "root"); return err },
+		func() error { _, err := c.UserGrantRole(ctx, "root", "root"); return err },
+		func() error { _, err := c.AuthEnable(ctx); return err },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // P10: neither an error nor the endpoints hold the password.
 func TestP10Authentication(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary)
-		c := s.client()
-		ctx := t.Context()
-		for _, step := range []func() error{
-			func() error { _, err := c.UserAdd(ctx, "root", "secret"); return err },
-			func() error { _, err := c.RoleAdd(ctx, "root"); return err },
-			func() error { _, err := c.UserGrantRole(ctx, "root", "root"); return err },
-			func() error { _, err := c.AuthEnable(ctx); return err },
-		} {
-			if err := step(); err != nil {
-				t.Fatal(err)
-			}
-		}
+		authenticate(t, s)
 		with := func(user, password string) *registration {
 			return registryOf(t, etcd.Config{Endpoints: []string{s.url}, Username: user, Password: password}, 20*time.Second)
 		}
@@ -326,7 +332,7 @@ func TestP10Authentication(t *testing.T) {
 			t.Error(err)
 		}
 		for _, wrong := range []*registration{with("root", "hunter2"), with("", "")} {
-			err := wrong.Register(ctx, sidekick.Record{Key: key, Value: "running"})
+			err := wrong.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
 			if err == nil || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("Register = %v, want an error without the password", err)
 			}

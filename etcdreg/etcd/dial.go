@@ -15,29 +15,38 @@ import (
 )
 
 // connect returns a client that is connected to the member in use: the one that is
-// there, or a new one. It takes no longer than within, or than the patience.
+// there, or a new one. It takes no longer than within, or than the patience, or than
+// twice as long as the last time: many round trips may go into a connection.
 func (c *Client) connect(ctx context.Context, within time.Duration) (*clientv3.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.patience.of(within))
-	defer cancel()
-	if c.client == nil {
-		if err := c.members.refresh(ctx); err != nil {
-			return nil, err
-		}
-		if err := c.dial(ctx); err != nil {
-			return nil, err
-		}
+	if c.client != nil && c.client.ActiveConnection().GetState() == connectivity.Ready {
+		return c.client, nil
 	}
-	conn := c.client.ActiveConnection()
+	err := c.connecting.try(ctx, c.patience.of(within), func(ctx context.Context) error {
+		if c.client == nil {
+			if err := c.members.refresh(ctx); err != nil {
+				return err
+			}
+			if err := c.dial(ctx); err != nil {
+				return err
+			}
+		}
+		return ready(ctx, c.client.ActiveConnection())
+	})
+	return c.client, err
+}
+
+// ready waits until a connection is there, or has failed.
+func ready(ctx context.Context, conn *grpc.ClientConn) error {
 	for {
 		switch state := conn.GetState(); state {
 		case connectivity.Ready:
-			return c.client, nil
+			return nil
 		case connectivity.TransientFailure, connectivity.Shutdown:
-			return nil, errUnreachable
+			return errUnreachable
 		default: // requests would wait for it until their deadline
 			conn.Connect()
 			if !conn.WaitForStateChange(ctx, state) {
-				return nil, fmt.Errorf("connect: %w", ctx.Err())
+				return fmt.Errorf("connect: %w", ctx.Err())
 			}
 		}
 	}

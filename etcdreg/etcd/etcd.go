@@ -24,7 +24,8 @@ const Timeout = 1500 * time.Millisecond
 
 // Config says where etcd is, and how to be let in.
 type Config struct {
-	// Endpoints are URLs, http:// or https://, all of one scheme.
+	// Endpoints are URLs, http:// or https://, all of one scheme. A name with several
+	// addresses stands for a member at each of them.
 	Endpoints []string
 	// DiscoverySRV is the domain whose SRV records name the members, in place of
 	// Endpoints. They are looked up again whenever a member fails.
@@ -49,22 +50,27 @@ type Config struct {
 
 // Client makes requests. It is not safe for concurrent use.
 type Client struct {
-	config   Config
-	members  members
-	session  *session
-	patience patience
-	client   *clientv3.Client // connected to the member in use, or nil
-	link     *link            // how connecting to it went
+	config     Config
+	members    members
+	session    *session
+	patience   patience         // with requests
+	connecting patience         // with connections
+	client     *clientv3.Client // connected to the member in use, or nil
+	link       *link            // how connecting to it went
+	failures   int              // requests in a row that failed
 }
 
 // New returns a Client that has not contacted etcd yet.
 func New(c Config) *Client {
+	m := newMembers(c)
+	p := patience{most: max(Timeout, c.Patience)}
 	return &Client{
-		config:   c,
-		members:  newMembers(c),
-		link:     &link{},
-		session:  newSession(c),
-		patience: patience{most: max(Timeout, c.Patience)},
+		config:     c,
+		members:    m,
+		link:       &link{hosts: m.hosts},
+		session:    newSession(c),
+		patience:   p,
+		connecting: p,
 	}
 }
 
@@ -86,7 +92,7 @@ func (c *Client) Within(usual time.Duration) time.Duration { return c.patience.o
 
 // Do makes a request of the member in use, once. Connecting to it, if that is due,
 // and the request each end after within, or later with an etcd that has been slow to
-// answer; within is Timeout at most. What request returns counts as a fault of the
+// answer or to connect; within is Timeout at most. What request returns counts as a fault of the
 // member: an answer that is no fault is for request to keep.
 //
 // The error of a fault names the member, in the same words for the same cause, and has
@@ -98,9 +104,13 @@ func (c *Client) Do(ctx context.Context, within time.Duration, request func(cont
 	if err == nil {
 		err = c.patience.try(ctx, within, func(ctx context.Context) error { return request(ctx, client) })
 	}
+	if err == nil {
+		c.failures = 0
+	}
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
+	c.failures++
 	if errors.Is(err, context.DeadlineExceeded) && c.slow() {
 		c.patience.grow()
 	}
@@ -112,7 +122,7 @@ func (c *Client) Do(ctx context.Context, within time.Duration, request func(cont
 
 // Ask is Do of one member after the other, until one answers or each has been asked.
 func (c *Client) Ask(ctx context.Context, within time.Duration, request func(context.Context, *clientv3.Client) error) (err error) {
-	for tries := 0; tries < max(1, len(c.members.urls)); tries++ { // a first try may learn how many there are
+	for tries := 0; tries < c.members.count(); tries++ { // a first try may learn how many there are
 		if err = c.Do(ctx, within, request); err == nil || ctx.Err() != nil {
 			break
 		}
@@ -120,11 +130,11 @@ func (c *Client) Ask(ctx context.Context, within time.Duration, request func(con
 	return err
 }
 
-// slow says whether etcd may only be late: it was heard, or it is the only member and
-// takes connections. Of several members, another one may be better.
+// slow says whether etcd may only be late: it was heard, or it takes connections, and no
+// other member is better, because each has failed meanwhile.
 func (c *Client) slow() bool {
 	down := c.link.state()
-	return down == nil || errors.Is(down, errSilent) && len(c.members.urls) == 1
+	return down == nil || errors.Is(down, errSilent) && c.failures >= c.members.count()
 }
 
 // Renew gives a lease its whole TTL again, as Do does. It says whether the lease is

@@ -65,7 +65,7 @@ func faultf(cause error, format string, args ...any) error {
 // explain names the member that a request failed at, and says why. The same cause has
 // the same words each time.
 func (c *Client) explain(err error) error {
-	at := c.members.current()
+	at := c.link.from(c.members.current())
 	down := c.link.state()
 	late := errors.Is(err, context.DeadlineExceeded)
 	switch refusal := c.refusal(err); {

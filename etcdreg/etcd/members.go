@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 // members are etcd's, one of which is in use.
 type members struct {
+	hosts  *hosts
 	domain string // whose SRV records name them; empty: urls are given
 	secure bool   // speak TLS with all that domain names
 
@@ -24,7 +26,7 @@ type members struct {
 }
 
 func newMembers(c Config) members {
-	m := members{domain: c.DiscoverySRV, secure: c.DiscoveryTLS, urls: c.Endpoints, stale: c.DiscoverySRV != ""}
+	m := members{hosts: newHosts(), domain: c.DiscoverySRV, secure: c.DiscoveryTLS, urls: c.Endpoints, stale: c.DiscoverySRV != ""}
 	if len(m.urls) > 0 {
 		m.inUse = rand.N(len(m.urls)) // not all of a fleet on the first one
 	}
@@ -39,6 +41,24 @@ func (m *members) current() string {
 	return m.urls[m.inUse]
 }
 
+// count returns how many members there are, as far as is known: each address of a name
+// may be one. It is 1 at least.
+func (m *members) count() (count int) {
+	for _, u := range m.urls {
+		count += m.hosts.count(hostOf(u))
+	}
+	return max(1, count)
+}
+
+// hostOf returns the host in a member's URL.
+func hostOf(member string) string {
+	u, err := url.Parse(member)
+	if err != nil { // settings and records make none like that
+		return ""
+	}
+	return u.Hostname()
+}
+
 // advance makes another member the one in use, after looking which there are.
 func (m *members) advance() {
 	if len(m.urls) > 0 {
@@ -47,13 +67,8 @@ func (m *members) advance() {
 	m.stale = m.domain != "" && time.Since(m.tried) > lookUpEvery
 }
 
-const (
-	// lookUpEvery is how far apart the records are looked up at least, and
-	// lookUpTimeout how long that may take: a DNS that does not answer must not keep
-	// from the members that are known.
-	lookUpEvery   = 2 * time.Second
-	lookUpTimeout = 500 * time.Millisecond
-)
+// lookUpEvery is how far apart the records are looked up at least.
+const lookUpEvery = 2 * time.Second
 
 // refresh looks up the records if that is due. A list that can't be looked up stays
 // as it was; one that changed is begun from its first, which the records' weights
@@ -93,7 +108,7 @@ func (m *members) lookUp(ctx context.Context) (urls []string, err error) {
 		services = services[:1]
 	}
 	for _, s := range services {
-		_, records, lookUpErr := resolver.LookupSRV(ctx, s.name, "tcp", m.domain)
+		_, records, lookUpErr := m.hosts.resolver.LookupSRV(ctx, s.name, "tcp", m.domain)
 		var dns *net.DNSError
 		if lookUpErr != nil && (!errors.As(lookUpErr, &dns) || !dns.IsNotFound) {
 			// Not on to the next: a DNS that fails must not take TLS away.
