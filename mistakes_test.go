@@ -87,6 +87,8 @@ func TestP9Mistakes(t *testing.T) {
 		{instead("--etcd", "http://a:70000"), `--etcd "http://a:70000": no host, or no port`},
 		{instead("--etcd", "http://a b:2379"), `--etcd "http://a b:2379": not a URL`},
 		{instead("--etcd", "http://[::1:2379"), `--etcd "http://[::1:2379": not a URL`},
+		{instead("--etcd", "http://[fe80::1%25eth0]:2379"), `--etcd "http://[fe80::1%25eth0]:2379": an IPv6 address with a zone`},
+		{instead("--etcd", "[fe80::1%eth0]:2379"), `--etcd "[fe80::1%eth0]:2379": an IPv6 address with a zone, which can't be dialled; give a global one, or a name; give http://host:port`},
 		{instead("--etcd", "http://a:2379/v3"), `--etcd "http://a:2379/v3": more than a host and a port`},
 		{instead("--etcd", "http://a:2379?x=y"), `--etcd "http://a:2379?x=y": more than a host and a port`},
 		{instead("--etcd", "http://a:2379,https://b:2379"), `--etcd "http://a:2379,https://b:2379": http and https mixed`},

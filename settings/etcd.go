@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -244,6 +245,9 @@ func (e *Etcd) parseURLs(texts []string) (found etcdURLs, _ error) {
 	return found, nil
 }
 
+// withZone is what has an IPv6 address with a zone in it: gRPC takes it for none.
+var withZone = regexp.MustCompile(`\[[0-9a-fA-F:.]+%`)
+
 // parseURL returns the URL of a member, also if there is something else wrong with it.
 func (e *Etcd) parseURL(text string) (*url.URL, error) {
 	if text == "" {
@@ -255,6 +259,8 @@ func (e *Etcd) parseURL(text string) (*url.URL, error) {
 	}
 	u, err := url.Parse(text)
 	switch {
+	case withZone.MatchString(text):
+		return nil, errors.New("an IPv6 address with a zone, which can't be dialled; give a global one, or a name")
 	case err != nil:
 		return nil, errors.New("not a URL")
 	case u.Scheme != "http" && u.Scheme != "https":

@@ -93,11 +93,15 @@ func (j *journal) warn(msg string, cause error) bool {
 	return j.log(slog.LevelWarn, msg, cause, "key", j.key)
 }
 
-// throttle logs the same cause at most once a minute.
+// throttle logs the same cause at most once a minute, and no more than linesAMinute of
+// all causes together: some are worded differently each time.
 type throttle struct {
 	logger *slog.Logger
-	seen   map[string]occasion
+	seen   map[string]*occasion
+	most   *occasion // what was left out for being too much
 }
+
+const linesAMinute = 20
 
 // occasion is when a cause was logged, and how often it was left out since.
 type occasion struct {
@@ -106,25 +110,41 @@ type occasion struct {
 }
 
 func newThrottle(log *slog.Logger) throttle {
-	return throttle{logger: log, seen: map[string]occasion{}}
+	return throttle{logger: log, seen: map[string]*occasion{}, most: &occasion{}}
 }
 
 // log says whether it did.
 func (t throttle) log(level slog.Level, msg string, cause error, attrs ...any) bool {
 	id := msg + ": " + cause.Error()
-	before, again := t.seen[id]
-	if again && time.Since(before.at) < time.Minute {
+	before := t.seen[id]
+	switch {
+	case before == nil && t.lately() >= linesAMinute:
+		t.most.leftOut++
+		return false
+	case before == nil:
+		before = &occasion{}
+	case time.Since(before.at) < time.Minute:
 		before.leftOut++
-		t.seen[id] = before
 		return false
 	}
-	if before.leftOut > 0 {
-		attrs = append(attrs, "left_out", before.leftOut)
+	if leftOut := before.leftOut + t.most.leftOut; leftOut > 0 {
+		attrs = append(attrs, "left_out", leftOut)
 	}
 	t.forget()
-	t.seen[id] = occasion{at: time.Now()}
+	t.most.leftOut = 0
+	t.seen[id] = &occasion{at: time.Now()}
 	t.logger.Log(context.Background(), level, msg, append([]any{"err", cause}, attrs...)...)
 	return true
+}
+
+// lately returns how many causes were logged within the last minute.
+func (t throttle) lately() (count int) {
+	for _, o := range t.seen {
+		if time.Since(o.at) < time.Minute {
+			count++
+		}
+	}
+	return count
 }
 
 // forget drops what is over.

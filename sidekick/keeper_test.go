@@ -3,6 +3,7 @@ package sidekick
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -81,7 +82,28 @@ func TestP6OutageIsWaitedOut(t *testing.T) {
 	})
 }
 
-// P4: a disturbance is repaired at once, not at the next pass.
+// A cause in other words each time makes no more than 20 lines a minute.
+func TestCausesInOtherWordsEachTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		tries := 0
+		w.register = func(context.Context) error {
+			tries++
+			return fmt.Errorf("not to be parsed: %d", tries)
+		}
+		w.begin()
+		w.until(10*time.Minute + time.Second)
+		n := w.logged("can't register")
+		if tries < 500 || n < 200 || n > 220 {
+			t.Errorf("%d of %d errors were logged, want 20 a minute", n, tries)
+		}
+		if told := w.logged("left_out"); told < 9 {
+			t.Errorf("%d lines say how many were left out, want one a minute at the least", told)
+		}
+		w.end()
+	})
+}
+
 // P4: somebody who undoes each repair is answered less and less often, but within a
 // second; and the log says it once.
 func TestP4RepairsThatAreUndone(t *testing.T) {
@@ -116,6 +138,7 @@ func TestP4RepairsThatAreUndone(t *testing.T) {
 	})
 }
 
+// P4: a disturbance is repaired at once, not at the next pass.
 func TestP4DisturbanceIsRepairedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, defaults)
