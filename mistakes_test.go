@@ -103,7 +103,7 @@ func TestP9Mistakes(t *testing.T) {
 		{right("--key", "a\nb"), `--key "a\nb": has a control character`},
 		{right("--key", "a\xff"), `--key "a\xff": has a control character, or is not UTF-8`},
 
-		{right("--ttl", "8s"), `--ttl "8s": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 5s + 3s`},
+		{right("--ttl", "11s"), `--ttl "11s": too short for a renewal to fail, and the next one to save the key; give at least 1 x the interval + the timeout + 4s, 1 x 5s + 3s + 4s`},
 		{right("--ttl", "20"), `--ttl "20": no unit; give a time such as 20s`},
 		{right("--ttl", "8500ms"), `--ttl "8500ms": etcd counts whole seconds; give 9s`},
 		{right("--ttl", "0s"), `--ttl "0s": too short; give a time above 0`},
@@ -115,7 +115,7 @@ func TestP9Mistakes(t *testing.T) {
 		{right("--timeout", "6s"), `--timeout "6s": longer than the interval, 5s`},
 		{right("--drain", "-1s"), `--drain "-1s": negative`},
 		{right("--drain", "2"), `--drain "2": no unit; give a time such as 2s`},
-		{right("--fall", "4", "--ttl", "23s"), `--ttl "23s": too short for the key to last until the app has failed; give more than 4 x the interval + the timeout, 4 x 5s + 3s`},
+		{right("--fall", "4", "--ttl", "26s"), `--ttl "26s": too short for a renewal to fail, and the next one to save the key; give at least 4 x the interval + the timeout + 4s, 4 x 5s + 3s + 4s`},
 		{right("--rise", "0"), `--rise "0": not a count; give a number from 1 on`},
 		{right("--fall", "0"), `--fall "0": not a count`},
 		{right("--fall", "-1"), `--fall "-1": not a count`},

@@ -52,7 +52,7 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			etcdConfig.Patience, etcdConfig.Log = config.TTL/4, log
 			client := etcd.New(etcdConfig)
 			defer client.Close()
-			registry := etcdreg.New(client, config.TTL)
+			registry := etcdreg.New(client, etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log})
 			defer registry.Close()
 			s := &sidekick.Sidekick{
 				Config: config, Locator: locator, Prober: prober, Registry: registry, Log: log,

@@ -140,7 +140,7 @@ func loggedAt(t *testing.T, logs, words string) time.Time {
 func TestP8KilledContainer(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	ttl := either(20*time.Second, 10*time.Second)
+	ttl := either(20*time.Second, 12*time.Second)
 	c, keys, key := registered(t, "-e", "DOCKREG_TTL="+ttl.String())
 
 	if _, err := c.Do("kill"); err != nil {

@@ -52,7 +52,7 @@ var (
 )
 
 // P5: of three members, any one hangs, is cut off, or late, leader or not: the key
-// is never absent, as a healthy member sees it, for longer than its TTL of 10 s.
+// is never absent, as a healthy member sees it, for longer than its TTL of 12 s.
 func TestP5OneMemberFails(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make network namespaces")
@@ -172,7 +172,7 @@ type fleet struct {
 }
 
 // fleetTTL is the TTL of each. An outage that puts it to the test lasts longer.
-const fleetTTL = 10 * time.Second
+const fleetTTL = 12 * time.Second
 
 func newFleet(t *testing.T, etcd string, n int) *fleet {
 	f := &fleet{t: t, etcd: etcd, all: map[string]*process{}}

@@ -110,7 +110,7 @@ func TestP3ResumedAfterItsTTL(t *testing.T) {
 	t.Parallel()
 	eachEtcd(t, func(t *testing.T, binary string) {
 		url, port, key, keys := contested(t, binary)
-		stale := besideApp(t, url, port, "--ttl", "10s")
+		stale := besideApp(t, url, port, "--ttl", "12s")
 		stale.awaitLogged(t, "msg=registered")
 		stopped := time.Now()
 		_ = stale.Process.Signal(syscall.SIGSTOP)
@@ -135,14 +135,14 @@ func TestP8PausedContainer(t *testing.T) {
 	eachEtcd(t, func(t *testing.T, binary string) {
 		m := startRelayedCluster(t, binary, etcdHost(), 1).Members[0]
 		keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
-		c := keep(t)(docker.RunApp(image, m.URL, "-e", "DOCKREG_TTL=10s"))
+		c := keep(t)(docker.RunApp(image, m.URL, "-e", "DOCKREG_TTL=12s"))
 		key := keyOf(t, c)
 		wantPut(t, keys, key, time.Time{}, time.Minute)
 		if _, err := c.Do("pause"); err != nil {
 			t.Fatal(err)
 		}
 		paused := time.Now()
-		gone := wantGone(t, keys, key, time.Time{}, 11500*time.Millisecond+busy)
+		gone := wantGone(t, keys, key, time.Time{}, 13500*time.Millisecond+busy)
 		t.Logf("figure: gone %.1f s after the pause", gone.At.Sub(paused).Seconds())
 		resumed := time.Now()
 		if _, err := c.Do("unpause"); err != nil {

@@ -35,7 +35,7 @@ type proxy struct {
 }
 
 // appTTL is the TTL of these instances: for so long a proxy sees a dead one's key.
-var appTTL = either(20*time.Second, 10*time.Second)
+var appTTL = either(20*time.Second, 12*time.Second)
 
 // The proxies follow the keys through all that happens to them. One scenario, in
 // this order, as each step takes a while to set up.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,11 +31,23 @@ type Etcd interface {
 	Within(usual time.Duration) time.Duration
 }
 
+// Config is a Registry's settings.
+type Config struct {
+	// TTL is the lease's, in whole seconds. etcd may grant more, never less: two seconds
+	// where one was asked for, and one and a half times its election timeout at the least
+	// [measured].
+	TTL time.Duration
+	// Spare is how much of it is left at the least when Register is called to renew it.
+	Spare time.Duration
+	// Log is told what is no error.
+	Log *slog.Logger
+}
+
 // Registry is one record's registration. It is not safe for concurrent use, except for
 // Disturbed.
 type Registry struct {
+	Config
 	etcd   Etcd
-	ttl    time.Duration
 	record sidekick.Record // of the latest Register
 	leases leases
 	past   past
@@ -46,14 +59,12 @@ type Registry struct {
 	disturbed chan error
 }
 
-// New returns a Registry that has not asked etcd for anything yet. ttl is the lease's,
-// in whole seconds: etcd may grant more (two seconds where one was asked for
-// [measured]), never less.
-func New(etcd Etcd, ttl time.Duration) *Registry {
+// New returns a Registry that has not asked etcd for anything yet.
+func New(etcd Etcd, c Config) *Registry {
 	return &Registry{
+		Config:    c,
 		etcd:      etcd,
-		ttl:       ttl,
-		leases:    leases{etcd: etcd, ttl: ttl},
+		leases:    leases{etcd: etcd, ttl: c.TTL, log: c.Log},
 		disturbed: make(chan error, 1),
 	}
 }
@@ -146,14 +157,14 @@ const (
 )
 
 // spread asks for the next call to come within the time over which this instance, and
-// those that it last counted, are to come back. A quarter of the TTL leaves a lease
-// enough for a second try.
+// those that it last counted, are to come back. The lease has to outlive that, with the
+// request that failed and the one that is to follow.
 func (r *Registry) spread(err error) error {
 	count := r.peers.Load()
 	if count <= handful {
 		return err
 	}
-	return &sidekick.SpreadError{Err: err, Within: min(time.Duration(count)*perPeer, spreadMost, r.ttl/4)}
+	return &sidekick.SpreadError{Err: err, Within: max(0, min(time.Duration(count)*perPeer, spreadMost, r.Spare-2*etcd.Timeout))}
 }
 
 // sight is what was seen of the key.

@@ -3,6 +3,7 @@ package etcdreg
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ const key = "/service/10.1.0.101:32768"
 type registration struct {
 	*Registry
 	client *etcd.Client
+	log    *lockedBuffer
 }
 
 // Close ends both, as the end of a process does.
@@ -42,7 +44,8 @@ func registryOf(t *testing.T, c etcd.Config, ttl time.Duration) *registration {
 	t.Helper()
 	c.Patience = ttl / 4
 	client := etcd.New(c)
-	r := &registration{New(client, ttl), client}
+	log := &lockedBuffer{}
+	r := &registration{New(client, Config{TTL: ttl, Spare: ttl / 2, Log: slog.New(slog.NewTextHandler(log, nil))}), client, log}
 	t.Cleanup(r.Close)
 	return r
 }
@@ -245,6 +248,37 @@ func TestP8KeyLapsesWithoutRenewal(t *testing.T) {
 		}
 		t.Error("the key did not lapse")
 	})
+}
+
+// P8: an etcd with a long election timeout grants leases that outlive what was asked for.
+func TestP8LongerTTLIsTold(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary, "--heartbeat-interval", "1000", "--election-timeout", "10000")
+		r := newRegistry(t, 9*time.Second, s)
+		for range 2 {
+			registerSoon(t, r)
+			if err := unhurried(func() error { return r.Deregister(t.Context()) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if log := r.log.String(); strings.Count(log, "longer TTL") != 1 || !strings.Contains(log, "asked=9s granted=15s") {
+			t.Errorf("it says, once, what was granted? %q", log)
+		}
+	})
+}
+
+// P5: a fleet whose member fails spreads over no more than its leases can spare.
+func TestP5SpreadFitsTheLease(t *testing.T) {
+	t.Parallel()
+	for spare, want := range map[time.Duration]time.Duration{4 * time.Second: time.Second, 12 * time.Second: 5 * time.Second, time.Second: 0} {
+		r := New(nil, Config{TTL: 20 * time.Second, Spare: spare})
+		r.peers.Store(3000)
+		var asked *sidekick.SpreadError
+		if err := r.spread(errBroke); !errors.As(err, &asked) || asked.Within != want {
+			t.Errorf("with %s to spare it asks for %v, want %s", spare, asked, want)
+		}
+	}
 }
 
 // P3: what an instance finds at its start is an earlier one's, and taken over.

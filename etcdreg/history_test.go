@@ -2,6 +2,7 @@ package etcdreg
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -154,7 +155,7 @@ func TestP4AuditNoticesWhatTheWatchDoesNot(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.Close() })
-		r := &registration{New(direct{c}, ttl), nil}
+		r := &registration{New(direct{c}, Config{TTL: ttl, Spare: ttl, Log: slog.New(slog.DiscardHandler)}), nil, nil}
 		t.Cleanup(r.Registry.Close)
 		register(t, r)
 		ctx, cancel := context.WithCancel(t.Context())

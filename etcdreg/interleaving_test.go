@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -217,7 +218,7 @@ func (d direct) Within(usual time.Duration) time.Duration { return usual }
 
 // born makes the actor a new instance.
 func (a *actor) born() *Registry {
-	r := New(direct{a.client}, time.Minute)
+	r := New(direct{a.client}, Config{TTL: time.Minute, Spare: time.Minute, Log: slog.New(slog.DiscardHandler)})
 	a.Registry = r
 	return r
 }

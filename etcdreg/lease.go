@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -22,9 +23,11 @@ const remembered = 100
 type leases struct {
 	etcd Etcd
 	ttl  time.Duration
+	log  *slog.Logger
 
 	current clientv3.LeaseID   // 0: none
 	granted bool               // etcd said that it granted current
+	longer  bool               // the log says that etcd grants more than was asked for
 	own     []clientv3.LeaseID // the latest that were ours, current among them
 	limbo   []clientv3.LeaseID // of own, to be revoked: never renewed or used again
 }
@@ -42,9 +45,10 @@ func (l *leases) grant(ctx context.Context) error {
 	}
 	renew := false
 	err := l.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, client *clientv3.Client) error {
-		_, err := clientv3.RetryLeaseClient(client).LeaseGrant(ctx, &etcdserverpb.LeaseGrantRequest{
+		granted, err := clientv3.RetryLeaseClient(client).LeaseGrant(ctx, &etcdserverpb.LeaseGrantRequest{
 			ID: int64(l.current), TTL: int64(l.ttl / time.Second),
 		})
+		l.compare(time.Duration(granted.GetTTL()) * time.Second)
 		err = clientv3.ContextError(ctx, err)
 		if renew = asked && errors.Is(err, rpctypes.ErrLeaseExist); renew || err == nil {
 			return nil
@@ -62,6 +66,14 @@ func (l *leases) grant(ctx context.Context) error {
 		return l.renew(ctx)
 	}
 	return nil
+}
+
+// compare tells, once, that etcd has granted more than it was asked for.
+func (l *leases) compare(granted time.Duration) {
+	if granted > l.ttl && !l.longer {
+		l.longer = true
+		l.log.Warn("etcd grants a longer TTL than it was asked for: the key outlives a killed dockreg by that", "asked", l.ttl, "granted", granted)
+	}
 }
 
 // renew gives the lease its full TTL again, if there is one.

@@ -19,7 +19,7 @@ func TestConfig(t *testing.T) {
 	few := sidekick.Config{Parent: "service", Value: "running", Interval: 5 * time.Second, Timeout: 3 * time.Second, Rise: 1, Fall: 1, TTL: 20 * time.Second}
 	flagged := few
 	flagged.Value = "flag"
-	all := sidekick.Config{Parent: "service/web", Value: "", Interval: time.Minute, Timeout: time.Minute, Rise: 2, Fall: 3, TTL: 241 * time.Second, Drain: 2500 * time.Millisecond}
+	all := sidekick.Config{Parent: "service/web", Value: "", Interval: time.Minute, Timeout: time.Minute, Rise: 2, Fall: 3, TTL: 244 * time.Second, Drain: 2500 * time.Millisecond}
 	for name, tt := range map[string]struct {
 		args string
 		env  map[string]string
@@ -36,7 +36,7 @@ func TestConfig(t *testing.T) {
 		},
 		"all there is": {
 			args: "--port=65535 -ip 2001:DB8::0:1 --host-port 1 --key service/web --value= --etcd https://a:1,https://b:2/ --etcd=https://[::1]:3 --check=exec:check␣--port␣8 " +
-				"--ttl 241s --interval 60s --timeout 1m --rise 2 --fall 3 --docker tcp://d:2375 --container web-1 --drain 2.5s --dry-run --log-level debug --log-format json",
+				"--ttl 244s --interval 60s --timeout 1m --rise 2 --fall 3 --docker tcp://d:2375 --container web-1 --drain 2.5s --dry-run --log-level debug --log-format json",
 			want: config{
 				check:    "exec:check (arguments: 2)",
 				sidekick: all,
@@ -154,16 +154,17 @@ func TestP9OneMistakeIsOneLine(t *testing.T) {
 // P9: the durations have to fit each other, also those that nobody gave.
 func TestP9Times(t *testing.T) {
 	for args, want := range map[string][]string{
-		"--ttl 9s":                                  nil,
-		"--ttl 8s":                                  {`--ttl "8s": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 5s + 3s`},
-		"--timeout 5s --ttl 11s":                    nil,
+		"--ttl 12s": nil,
+		"--ttl 11s": {`--ttl "11s": too short for a renewal to fail, and the next one to save the key; give at least 1 x the interval + the timeout + 4s, 1 x 5s + 3s + 4s`},
+		"--interval 10s --timeout 500ms --ttl 11s":  {`--ttl "11s": too short for a renewal to fail, and the next one to save the key; give at least 1 x the interval + the timeout + 4s, 1 x 10s + 500ms + 4s`},
+		"--timeout 5s --ttl 14s":                    nil,
 		"--timeout 5001ms":                          {`--timeout "5001ms": longer than the interval, 5s; give at most that`},
 		"--interval 1s":                             {`--timeout "3s": longer than the interval, 1s`},
-		"--interval 17s":                            {`--ttl "20s": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 17s + 3s`},
-		"--interval 16999ms":                        nil,
-		"--interval 30m --timeout 30m --ttl 1h":     {`--ttl "1h": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 30m + 30m`},
-		"--interval 1m --timeout 2m --ttl 2m30s":    {`--timeout "2m": longer than the interval, 1m`, `--ttl "2m30s": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 1m + 2m`},
-		"--interval 1h --timeout 5s --ttl 3601s":    {`--ttl "3601s": too short for the key to last until the app has failed; give more than 1 x the interval + the timeout, 1 x 1h + 5s`},
+		"--interval 14s":                            {`--ttl "20s": too short for a renewal to fail, and the next one to save the key; give at least 1 x the interval + the timeout + 4s, 1 x 14s + 3s + 4s`},
+		"--interval 13s":                            nil,
+		"--interval 30m --timeout 30m --ttl 1h":     {`--ttl "1h": too short for a renewal to fail, and the next one to save the key; give at least 1 x the interval + the timeout + 4s, 1 x 30m + 30m + 4s`},
+		"--interval 1m --timeout 2m --ttl 2m30s":    {`--timeout "2m": longer than the interval, 1m`, `--ttl "2m30s": too short for a renewal to fail, and the next one to save the key; give at least 1 x the interval + the timeout + 4s, 1 x 1m + 2m + 4s`},
+		"--interval 1h --timeout 5s --ttl 3601s":    {`--ttl "3601s": too short for a renewal to fail, and the next one to save the key; give at least 1 x the interval + the timeout + 4s, 1 x 1h + 5s + 4s`},
 		"--drain 1h --interval 100ms --timeout 1ms": nil,
 	} {
 		_, lines := configOf(t, nil, append(strings.Fields(args), "--port", "1", "--etcd", "a:1")...)

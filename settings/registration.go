@@ -39,7 +39,7 @@ func (s *Set) Registration(agent string) *Registration {
 		hostPort:  add(s, define(groupWhat, "host-port", "N", "", "host port to register, without asking Docker; needs --ip"), parsePort),
 		key:       add(s, define(groupWhat, "key", "NAME", "service", "parent of the key; may hold inner slashes: service/web"), parseKey),
 		value:     add(s, define(groupWhat, "value", "TEXT", "running", "the record: what is stored under the key"), anyText),
-		ttl:       add(s, define(groupWhere, "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, more than fall x interval + timeout"), parseTTL),
+		ttl:       add(s, define(groupWhere, "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, at least fall x interval + timeout + 4s"), parseTTL),
 		check:     add(s, define(groupCheck, "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without\na shell"), anyText),
 		interval:  add(s, define(groupCheck, "interval", "TIME", "5s", "from the start of one probe to the start of the next"), parseSpan),
 		timeout:   add(s, define(groupCheck, "timeout", "TIME", "3s", "the whole of one probe; at most the interval"), parseSpan),
@@ -81,9 +81,9 @@ func (r *Registration) Config() sidekick.Config {
 	}
 	// Nothing renews between the last pass and the failure that deregisters. The
 	// sum itself may be more than a duration holds.
-	if fits := (c.TTL - c.Timeout - 1) / time.Duration(c.Fall); fits < c.Interval {
-		r.ttl.blamef("too short for the key to last until the app has failed; give more than %d x the interval + the timeout, %d x %s + %s",
-			c.Fall, c.Fall, r.interval.text(), r.timeout.text())
+	if c.TTL-c.Timeout-sidekick.LeastSpare < 0 || (c.TTL-c.Timeout-sidekick.LeastSpare)/time.Duration(c.Fall) < c.Interval {
+		r.ttl.blamef("too short for a renewal to fail, and the next one to save the key; give at least %d x the interval + the timeout + %s, %d x %s + %s + %[2]s",
+			c.Fall, sidekick.LeastSpare, c.Fall, r.interval.text(), r.timeout.text())
 	}
 	return c
 }

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// renewals is how many renewals fit into one TTL at the most. Passes that follow
-	// each other faster than that renew nothing; at the default settings each renews.
+	// renewals is how many renewals fit into one TTL at the most, unless that leaves too
+	// little to spare. Passes that follow each other faster renew nothing; at the default
+	// settings each renews.
 	renewals = 5
 	// relocateTimeout bounds one look at the address while the key waits for it.
 	relocateTimeout = time.Second
@@ -138,7 +139,9 @@ func (k *keeper) decide() callKind {
 // renewalDue says whether the latest pass is to renew the lease. Where failures are
 // tolerated each one does: the lease has to last through them.
 func (k *keeper) renewalDue() bool {
-	return k.proof.After(k.renewed) && (k.settings.Fall > 1 || k.proof.Sub(k.renewed) >= k.settings.TTL/renewals)
+	c := k.settings
+	every := min(c.TTL/renewals, c.Spare()-LeastSpare)
+	return k.proof.After(k.renewed) && (c.Fall > 1 || k.proof.Sub(k.renewed) >= every)
 }
 
 // start makes a call, beside the loop.

@@ -24,9 +24,17 @@ type Config struct {
 	Timeout  time.Duration // the whole of one probe; at most Interval
 	Rise     int           // passes in a row to register, at least 1
 	Fall     int           // failures in a row to deregister, at least 1
-	TTL      time.Duration // the lease's; more than Fall x Interval + Timeout
+	TTL      time.Duration // the lease's; at least Fall x Interval + Timeout + LeastSpare
 	Drain    time.Duration // from deregistering to the end of Run, on a stop
 }
+
+// LeastSpare is how much of a lease's TTL has to be left when a renewal begins: one may
+// fail after 1.5 s, at a member of etcd's that hangs, and the next one takes as long at the
+// most. Between them comes a pause.
+const LeastSpare = 4 * time.Second
+
+// Spare is how much of a lease's TTL is left at the least when a renewal begins.
+func (c Config) Spare() time.Duration { return c.TTL - time.Duration(c.Fall)*c.Interval - c.Timeout }
 
 // Sidekick is one registration. All fields are required.
 type Sidekick struct {

@@ -33,7 +33,7 @@ func (s Sidekick) Run(ctx context.Context) error {
 		Endpoints: s.Endpoints, Username: s.Username, Password: s.Password, Patience: s.TTL / 4, Log: s.Log,
 	})
 	defer client.Close()
-	held := etcdreg.New(client, s.TTL)
+	held := etcdreg.New(client, etcdreg.Config{TTL: s.TTL, Spare: s.Spare(), Log: s.Log})
 	defer held.Close()
 	var registry sidekick.Registry = held
 	if s.Between != nil {
