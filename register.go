@@ -43,7 +43,8 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			if err := set.Err(); err != nil {
 				return err
 			}
-			log := logs.Logger(stderr)
+			log, flush := startLog(logs, stderr)
+			defer flush()
 			locator, err := what.Locator()
 			if err != nil {
 				return err
@@ -88,8 +89,8 @@ func onSignals(parent context.Context, log *slog.Logger) (ctx context.Context, h
 			select {
 			case s := <-signals:
 				if ctx.Err() == nil {
-					log.Info("asked to stop", "signal", s.String())
 					stop()
+					log.Info("asked to stop", "signal", s.String())
 					continue
 				}
 				select {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -116,6 +117,53 @@ func TestSurvivesHangUpAndClosedStderr(t *testing.T) {
 		wantPut(t, keys, key, deleted, 20*time.Second)
 		p.terminate(t)
 		wantGone(t, keys, key, deleted, busy)
+	}
+}
+
+// P1, P2: with a log that nobody reads, and no room left in its pipe, an app's end takes the
+// key away, and so does a stop, which ends.
+func TestP2BlockedStderr(t *testing.T) {
+	t.Parallel()
+	keys := follow(t)
+	start := func(port string) *process {
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = reader.Close() })
+		defer func() { _ = writer.Close() }()
+		_ = writer.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := writer.Write(make([]byte, 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("fill the pipe: %v", err)
+		}
+		p := dockreg("--etcd", etcd.URL, "--port", port, "--host-port", port, "--ip", "127.0.0.1")
+		p.Stderr = writer // os/exec makes it a blocking one
+		started := time.Now()
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = p.Process.Kill() })
+		wantPut(t, keys, "/service/127.0.0.1:"+port, started, time.Minute)
+		return p
+	}
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	_, port, _ := net.SplitHostPort(app.Listener.Addr().String())
+	p := start(port)
+	ended := time.Now()
+	app.Close()
+	gone := wantGone(t, keys, "/service/127.0.0.1:"+port, ended, 10*time.Second)
+	t.Logf("figure: end of the app to key gone: %s", gone.At.Sub(ended))
+	p.terminate(t)
+
+	port = startApp(t)
+	p = start(port)
+	asked := time.Now()
+	_ = p.Process.Signal(syscall.SIGTERM)
+	gone = wantGone(t, keys, "/service/127.0.0.1:"+port, asked, 10*time.Second)
+	code, took := p.wait(t, 20*time.Second)
+	t.Logf("figure: TERM to key gone: %s, to the exit: %s", gone.At.Sub(asked), took)
+	if code != 0 {
+		t.Errorf("exit code %d, want 0", code)
 	}
 }
 
