@@ -40,10 +40,12 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *probeP
 		}
 		next := start.Add(s.Interval)
 		tell := false
+		log := func() {} // after what follows from it
 		if err == nil {
 			passes, fails = passes+1, 0
 			if !up && passes >= s.Rise {
-				s.Log.Info("the app passes its probe", "took", time.Since(start), "down_for", time.Since(began))
+				took, downFor := time.Since(start), time.Since(began)
+				log = func() { s.Log.Info("the app passes its probe", "took", took, "down_for", downFor) }
 				up, began = true, time.Now()
 			}
 			tell = up
@@ -51,7 +53,8 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *probeP
 			passes, fails = 0, fails+1
 			switch {
 			case up && fails >= s.Fall:
-				s.Log.Warn("the app fails its probe", "err", err, "took", time.Since(start), "up_for", time.Since(began))
+				took, upFor := time.Since(start), time.Since(began)
+				log = func() { s.Log.Warn("the app fails its probe", "err", err, "took", took, "up_for", upFor) }
 				up, began, tell = false, time.Now(), true
 			case up:
 				causes.log(slog.LevelWarn, "a probe failed", err, "failures", fails, "fall", s.Fall)
@@ -77,6 +80,7 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *probeP
 			case verdicts <- verdict{up: up, at: start}:
 			}
 		}
+		log()
 		s.wait(ctx, next, up, p)
 	}
 }

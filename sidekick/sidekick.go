@@ -36,8 +36,7 @@ const LeastSpare = 4 * time.Second
 // Spare is how much of a lease's TTL is left at the least when a renewal begins.
 func (c Config) Spare() time.Duration { return c.TTL - time.Duration(c.Fall)*c.Interval - c.Timeout }
 
-// Sidekick is one registration. All fields are required. Log must never block: what is
-// about to be done is logged first, so that the lines are in order.
+// Sidekick is one registration. All fields are required. Log should never block.
 type Sidekick struct {
 	Config
 	Locator  Locator
