@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dockreg/probe"
 	"dockreg/settings"
 	"dockreg/sidekick"
 )
@@ -47,6 +49,10 @@ func prepare() {
 	// Notified, and not ignored, which a command that a probe runs would inherit:
 	// HUP means nothing here, and PIPE would make a closed stderr deadly.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
+	// As a container's first process, it is the parent of all whose own has ended.
+	if os.Getpid() == 1 {
+		go probe.ReapOrphans(context.Background()) // until the process ends
+	}
 	// Where net/http writes what an app said without being asked.
 	stdlog.SetOutput(io.Discard)
 	cli.VersionPrinter = func(c *cli.Context) {

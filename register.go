@@ -75,12 +75,16 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 	}
 }
 
-// onSignals returns a context that the first TERM or INT ends, and a channel on
+// stopSignals ask for a stop. QUIT is what images with STOPSIGNAL SIGQUIT, such as nginx's,
+// are stopped with.
+var stopSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}
+
+// onSignals returns a context that the first of stopSignals ends, and a channel on
 // which any further one is delivered. Release ends the waiting for them.
 func onSignals(parent context.Context, log *slog.Logger) (ctx context.Context, hurry <-chan struct{}, release func()) {
 	ctx, stop := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, stopSignals...)
 	again := make(chan struct{}, 1)
 	released, ended := make(chan struct{}), make(chan struct{})
 	go func() {

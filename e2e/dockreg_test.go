@@ -30,6 +30,13 @@ func dockreg(args ...string) *process {
 	return p
 }
 
+// within makes a command run by another one, whose arguments it follows.
+func within(c *exec.Cmd, by ...string) *exec.Cmd {
+	outer := exec.Command(by[0], append(by[1:], c.Args...)...)
+	outer.Env, outer.Stdout, outer.Stderr = c.Env, c.Stdout, c.Stderr
+	return outer
+}
+
 // startApp starts an app that passes every probe, and returns its port.
 func startApp(t *testing.T) (port string) {
 	t.Helper()

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -69,7 +68,7 @@ func TestP5SilentNameserverAndSearchList(t *testing.T) {
 	}
 	port := startApp(t)
 	p := dockreg("--etcd", "http://etcd-of-all:"+where.Port(), "--port", port, "--host-port", port, "--ip", "127.0.0.1", "--key", "searched")
-	p.Cmd = inMounts(p.Cmd, `mount --bind `+conf+` /etc/resolv.conf`)
+	p.Cmd = within(p.Cmd, "unshare", "--mount", "sh", "-c", "mount --bind "+conf+` /etc/resolv.conf && exec "$@"`, "sh")
 	keys := follow(t)
 	start := time.Now()
 	if err := p.Start(); err != nil {
@@ -78,12 +77,4 @@ func TestP5SilentNameserverAndSearchList(t *testing.T) {
 	wantPut(t, keys, "/searched/127.0.0.1:"+port, start, time.Minute)
 	t.Logf("figure: registered after %s", time.Since(start).Round(time.Millisecond))
 	p.terminate(t)
-}
-
-// inMounts makes a command run with mounts of its own, which a line for the shell has
-// made.
-func inMounts(c *exec.Cmd, mounts string) *exec.Cmd {
-	inside := exec.Command("unshare", append([]string{"--mount", "sh", "-c", mounts + ` && exec "$@"`, "sh"}, c.Args...)...)
-	inside.Env, inside.Stdout, inside.Stderr = c.Env, c.Stdout, c.Stderr
-	return inside
 }

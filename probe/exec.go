@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
-	"syscall"
+	"time"
 
 	"github.com/kballard/go-shellquote"
-	"golang.org/x/sys/unix"
 )
 
 // parseExec splits the command's words as a shell does, and shows none but the first.
@@ -25,7 +23,9 @@ func parseExec(rest string, _ target, _ string) (*Probe, error) {
 	if n := len(words) - 1; n > 0 {
 		show += fmt.Sprintf(" (arguments: %d)", n) // one may be a password
 	}
-	return &Probe{show, (&execProbe{words}).ask}, nil
+	p := &Probe{show: show}
+	p.ask = (&execProbe{words: words, probe: p}).ask
+	return p, nil
 }
 
 // execProbe passes if a command exits with 0. It runs without a shell, in a
@@ -33,32 +33,42 @@ func parseExec(rest string, _ target, _ string) (*Probe, error) {
 // What it prints is dropped: it may hold a secret, and changes from time to time.
 type execProbe struct {
 	words []string
+	probe *Probe   // whose Env it is
+	left  *command // that a probe had to give up, or nil
 }
 
+// killTimeout is how long a command that was killed may take to end. One that runs as
+// another user, or that waits for a device, can't be killed at all.
+const killTimeout = 200 * time.Millisecond
+
 func (p *execProbe) ask(ctx context.Context) error {
-	cmd := exec.Command(p.words[0], p.words[1:]...) //nolint:gosec,noctx // running it is what it's for; ctx kills the group, below
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	if p.left != nil {
+		select {
+		case <-p.left.ended:
+			_ = p.left.clear()
+			p.left = nil
+		default:
+			return errUnkillable
+		}
+	}
+	c, err := start(p.words, p.probe.Env)
+	if err != nil {
 		return fmt.Errorf("start the command: %w", err)
 	}
-
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		// Not reaped yet: until it is, no other process can get its number, and
-		// with it the signal that is meant for its group.
-		for errors.Is(unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
-		}
-	}()
 	var late error
 	select {
-	case <-exited:
+	case <-c.ended:
 	case <-ctx.Done():
 		late = commandError{ctx.Err()}
+		c.kill()
+		select {
+		case <-c.ended:
+		case <-time.After(killTimeout):
+			p.left = c
+			return errUnkillable
+		}
 	}
-	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // fails if nobody is left, or may not be killed
-	<-exited
-	err := cmd.Wait()
+	err = c.clear()
 	if late != nil {
 		return late
 	}
@@ -67,6 +77,8 @@ func (p *execProbe) ask(ctx context.Context) error {
 	}
 	return nil
 }
+
+var errUnkillable = errors.New("the command did not end in time, and can't be killed; it is not run again before it has ended")
 
 // commandError is a command that had to be killed.
 type commandError struct{ cause error }

@@ -3,13 +3,17 @@ package probe
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sh is the check that runs script. A file of its own could not be run while
@@ -151,6 +155,53 @@ func TestExecLeavesNothing(t *testing.T) {
 				mustEnd(t, pid)
 			}
 		})
+	}
+}
+
+// TestExecUnkillable is a command of another user, who may not kill it: it fails the probe
+// in time, and isn't run a second time beside itself.
+func TestExecUnkillable(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become somebody else")
+	}
+	dir := t.TempDir()
+	runs, free := filepath.Join(dir, "runs"), filepath.Join(dir, "free")
+	p := parse(t, sh(`echo run >>"$1"; until test -e "$2"; do sleep 0.02; done`, runs, free), 0)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// This thread alone becomes somebody else, and ends with the goroutine. The
+		// command is another thread's.
+		runtime.LockOSThread()
+		const nobody = 65534
+		if _, _, err := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); err != 0 {
+			t.Error(err)
+			return
+		}
+		took, err := ask(t, p)
+		if !errors.Is(err, errUnkillable) || took > patience {
+			t.Errorf("%v after %s, want %v in time", err, took, errUnkillable)
+		}
+		if took, err := ask(t, p); !errors.Is(err, errUnkillable) || took > budget/2 {
+			t.Errorf("%v after %s, want %v at once", err, took, errUnkillable)
+		}
+	}()
+	<-done
+	if text, err := os.ReadFile(runs); err != nil || string(text) != "run\n" {
+		t.Errorf("runs %q, %v, want one", text, err)
+	}
+	if err := os.WriteFile(free, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if _, err = ask(t, p); !errors.Is(err, errUnkillable) {
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("%v, want it to pass again once the command has ended", err)
 	}
 }
 

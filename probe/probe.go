@@ -12,6 +12,9 @@ import (
 
 // Probe asks one app one kind of question. It is not safe for concurrent use.
 type Probe struct {
+	// Env is the environment of a command that a probe runs; nil: this process's own.
+	Env []string
+
 	show string
 	// ask returns nil if the app passed, and otherwise the reason why not, in words
 	// that are the same each time and hold no secret. A reason that is a

@@ -2,6 +2,8 @@ package settings
 
 import (
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,5 +122,15 @@ func (r *Registration) Prober() *probe.Probe {
 		return nil
 	}
 	r.check.shown = p.String()
+	p.Env = commandEnv()
 	return p
+}
+
+// commandEnv is the environment of a command that a probe runs: this process's, without
+// what may hold a password.
+func commandEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return name == passwordEnv || name == envName("etcd") || name == envName("check")
+	})
 }
