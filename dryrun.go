@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -17,51 +20,106 @@ import (
 // findTimeout bounds how long a dry run waits for Docker.
 const findTimeout = 10 * time.Second
 
-// dryRun does all that dockreg does up to registering the app, and shows it. Its
-// error is why the app would not be registered now.
-func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd.Client) error {
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	defer func() { _ = out.Flush() }()
-	show := func(name, format string, args ...any) {
-		_, _ = fmt.Fprintf(out, "%s\t%s\n", name, fmt.Sprintf(format, args...))
-	}
-	_, _ = fmt.Fprintln(w)
+// report is what a dry run finds out.
+type report struct {
+	facts   [][2]string
+	reasons []error // why the app would not be registered now
+}
 
+func (r *report) add(name, format string, args ...any) {
+	r.facts = append(r.facts, [2]string{name, fmt.Sprintf(format, args...)})
+}
+
+// toldError is an error that a person has been told.
+type toldError struct{ error }
+
+func (e toldError) Unwrap() error { return e.error }
+
+// dryRun does all that dockreg does up to registering the app, and shows it: the verdict
+// first. Its error is why the app would not be registered now, with what to do about it by
+// advise.
+func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd.Client, advise func(error) error) error {
+	r := &report{}
 	findCtx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
-	addr, err := s.Locate(findCtx)
-	if err != nil {
-		return err
-	}
-	key := sidekick.Key(s.Parent, addr)
-	show("key", "%s", key)
-	show("record", "%s", s.Value)
-
-	start := time.Now()
-	probeErr := s.ProbeOnce(ctx)
-	if probeErr == nil {
-		show("app", "passes its probe, after %s", time.Since(start).Round(100*time.Microsecond))
+	verdict := "would not be registered"
+	if addr, err := s.Locate(findCtx); err != nil {
+		r.reasons = append(r.reasons, err)
 	} else {
-		probeErr = fmt.Errorf("the app fails its probe: %w", probeErr)
-		show("app", "fails its probe")
-	}
-
-	var found *clientv3.GetResponse
-	etcdErr := client.Ask(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
-		if found, err = c.Get(ctx, key); err != nil {
-			err = fmt.Errorf("get key: %w", err)
+		key := sidekick.Key(s.Parent, addr)
+		verdict += ": " + key
+		r.add("key", "%s", key)
+		r.add("record", "%s", quoted(s.Value))
+		r.probe(ctx, s)
+		r.ask(ctx, client, key, s.TTL)
+		if r.reasons == nil {
+			verdict = "would be registered: " + key
 		}
-		return err
-	})
-	switch {
-	case etcdErr != nil:
-		show("etcd", "gives no answer to use")
-	case len(found.Kvs) > 0:
-		show("etcd", "answers; the key is there, with the record %s", found.Kvs[0].Value)
-	default:
-		show("etcd", "answers; the key is not there")
 	}
-	show("written", "nothing: this is a dry run")
+	r.add("written", "nothing: this is a dry run")
 
-	return errors.Join(probeErr, etcdErr)
+	_, _ = fmt.Fprintln(w, verdict)
+	for i, reason := range r.reasons {
+		r.reasons[i] = advise(reason)
+		_, _ = fmt.Fprintln(w, "  "+r.reasons[i].Error())
+	}
+	_, _ = fmt.Fprintln(w)
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range r.facts {
+		_, _ = fmt.Fprintf(out, "%s\t%s\n", f[0], f[1])
+	}
+	_ = out.Flush()
+	if err := errors.Join(r.reasons...); err != nil {
+		return toldError{err}
+	}
+	return nil
+}
+
+func (r *report) probe(ctx context.Context, s *sidekick.Sidekick) {
+	start := time.Now()
+	if err := s.ProbeOnce(ctx); err != nil {
+		r.add("app", "fails its probe")
+		r.reasons = append(r.reasons, fmt.Errorf("the app fails its probe: %w", err))
+		return
+	}
+	r.add("app", "passes its probe, after %s", time.Since(start).Round(100*time.Microsecond))
+}
+
+// ask asks etcd for the key, and for a lease, which it gives back.
+func (r *report) ask(ctx context.Context, client *etcd.Client, key string, ttl time.Duration) {
+	var found *clientv3.GetResponse
+	var lease *clientv3.LeaseGrantResponse
+	err := client.Ask(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
+		if found, err = c.Get(ctx, key); err != nil {
+			return fmt.Errorf("get key: %w", err)
+		}
+		if lease, err = c.Grant(ctx, int64(ttl/time.Second)); err != nil {
+			return fmt.Errorf("grant lease: %w", err)
+		}
+		if _, err = c.Revoke(ctx, lease.ID); err != nil {
+			return fmt.Errorf("revoke lease: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		r.add("etcd", "gives no answer to use")
+		r.reasons = append(r.reasons, err)
+		return
+	}
+	there := "not there"
+	if len(found.Kvs) > 0 {
+		there = "there, with the record " + quoted(string(found.Kvs[0].Value))
+	}
+	r.add("etcd", "answers; the key is %s", there)
+	if granted := time.Duration(lease.TTL) * time.Second; granted > ttl {
+		r.add("TTL", "%s, which is the least that this etcd grants, and not %s", granted, ttl)
+	}
+}
+
+// quoted makes a text safe for a terminal, if it isn't.
+func quoted(text string) string {
+	if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) || c == unicode.ReplacementChar }) {
+		return strconv.Quote(text)
+	}
+	return text
 }

@@ -14,7 +14,6 @@ then. The app hangs, crashes or stops: the key goes.
 Usage:
   dockreg --etcd URLS --port N [--ip ADDR] [flags]
   dockreg help
-  dockreg --version
 
 Examples:
   dockreg --etcd http://10.1.0.101:2379,http://10.1.0.102:2379 --port 8000 --ip 10.1.0.101

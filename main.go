@@ -60,10 +60,18 @@ func prepare() {
 	}
 }
 
+// versionCommand is --version as a word.
+func versionCommand() *cli.Command {
+	return &cli.Command{Name: "version", Usage: "print the version", HideHelpCommand: true, Action: func(c *cli.Context) error {
+		cli.VersionPrinter(c)
+		return nil
+	}}
+}
+
 // run builds the command tree and runs it. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	app := registerCommand(stdout, stderr)
-	app.Commands = []*cli.Command{completionCommand()}
+	app.Commands = []*cli.Command{completionCommand(), versionCommand()}
 	err := app.Run(args)
 	var (
 		mistakes  settings.Mistakes
@@ -100,6 +108,9 @@ func asksForHelp(app *cli.App, args []string) bool {
 }
 
 func complain(stderr io.Writer, err error) {
+	if errors.As(err, &toldError{}) {
+		return
+	}
 	for line := range strings.Lines(err.Error()) {
 		_, _ = fmt.Fprintln(stderr, "dockreg: "+strings.TrimSuffix(line, "\n"))
 	}

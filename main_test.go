@@ -36,10 +36,26 @@ func TestP10DryRunHidesSecrets(t *testing.T) {
 	if strings.Contains(r.stdout+r.stderr, "hunter2") {
 		t.Errorf("the secret shows in\n%s%s", r.stdout, r.stderr)
 	}
-	for _, want := range []string{"dockreg: the app fails its probe: connection refused", "dockreg: etcd at http://127.0.0.1:1 can't be reached"} {
-		if r.code != exitFault || !strings.Contains(r.stderr, want) {
-			t.Errorf("exit code %d, no %q in\n%s", r.code, want, r.stderr)
-		}
+}
+
+// A dry run's verdict comes first, with the reasons, and nothing else tells them again.
+func TestDryRunsVerdict(t *testing.T) {
+	r := runWith(right("--value", "\x1b[2J")...)
+	want := "would not be registered: /service/127.0.0.1:1\n" +
+		"  the app fails its probe: connection refused: nothing listens on the port\n" +
+		"  etcd at http://127.0.0.1:1 can't be reached: connection refused\n" +
+		"\n" +
+		"key      /service/127.0.0.1:1\n" +
+		`record   "\x1b[2J"` + "\n"
+	if r.code != exitFault || !strings.HasPrefix(r.stdout, want) || r.stderr != "" {
+		t.Errorf("exit code %d\n%s\nwant %s\nand on stderr %q", r.code, r.stdout, want, r.stderr)
+	}
+	_, settings, _ := strings.Cut(r.stdout, "\nsetting ")
+	if strings.Count(settings, "\n--") != 6 || strings.Contains(settings, "default") {
+		t.Errorf("the settings are not those given:\n%s", settings)
+	}
+	if r := runWith(right("--log-level", "debug")...); !strings.Contains(r.stdout, "\n--rise ") {
+		t.Errorf("with --log-level debug it does not show all settings:\n%s", r.stdout)
 	}
 }
 
@@ -73,7 +89,7 @@ func TestHelpAndVersion(t *testing.T) {
 			}
 		}
 	}
-	for _, arg := range []string{"--version", "-v"} {
+	for _, arg := range []string{"--version", "-v", "version"} {
 		if r := runWith(arg); r.code != 0 || r.stdout != "dockreg "+version+" (commit "+commit+", "+runtime.Version()+")\n" {
 			t.Errorf("%s: %+v", arg, r)
 		}

@@ -81,8 +81,9 @@ func TestP9Mistakes(t *testing.T) {
 		{instead("--etcd", "http://a:2379,,http://b:2379"), `--etcd "": an empty address in the list`},
 		{instead("--etcd", "ftp://a:2379"), `--etcd "ftp://a:2379": etcd is not spoken to by ftp://`},
 		{instead("--etcd", "unix:///run/etcd"), `--etcd "unix:///run/etcd": etcd is not spoken to by unix://`},
-		{instead("--etcd", "http://a"), `--etcd "http://a": no host, or no port from 1 to 65535; give http://host:port`},
-		{instead("--etcd", "a"), `--etcd "a": no host, or no port`},
+		{instead("--etcd", "http://a"), `--etcd "http://a": no port; give http://a:2379`},
+		{instead("--etcd", "10.0.0.1"), `--etcd "10.0.0.1": no port; give 10.0.0.1:2379`},
+		{instead("--etcd", "https://[::1]/"), `--etcd "https://[::1]/": no port; give https://[::1]:2379`},
 		{instead("--etcd", "http://:2379"), `--etcd "http://:2379": no host`},
 		{instead("--etcd", "http://a:70000"), `--etcd "http://a:70000": no host, or no port`},
 		{instead("--etcd", "http://a b:2379"), `--etcd "http://a b:2379": not a URL`},
@@ -123,7 +124,7 @@ func TestP9Mistakes(t *testing.T) {
 
 		{right("--check", "ping"), `--check "ping": not a kind of check; give http:/path, https:/path, tcp, grpc`},
 		{right("--check", "http"), `--check "http": no path to ask for; give http:/ or http:/path`},
-		{right("--check", "http://127.0.0.1/"), `no path to ask for`},
+		{right("--check", "http://127.0.0.1/health"), `--check "http:…": a whole URL; the host and the port are the app's: give the path alone, such as http:/path`},
 		{right("--check", "https:health"), `--check "https:…": no path to ask for`},
 		{right("--check", "grpc:"), `--check "grpc:": no service after the colon`},
 		{right("--check", "tcp:80"), `--check "tcp:…": not a kind of check`},
@@ -195,13 +196,13 @@ func TestP9AllMistakesAtOnce(t *testing.T) {
 
 // A check that ends with an exit code is no mistake of the command line's.
 func TestFailingCommandIsNoMistake(t *testing.T) {
-	if r := runWith(right("--check", "exec:false")...); r.code != exitFault || !strings.Contains(r.stderr, "the command ended with exit status 1") {
+	if r := runWith(right("--check", "exec:false")...); r.code != exitFault || !strings.Contains(r.stdout, "the command ended with exit status 1") {
 		t.Errorf("exit code %d, want %d\n%s", r.code, exitFault, r.stderr)
 	}
 }
 
-// What Docker says about the container can be a mistake too, and not only in a dry
-// run. The one line about it comes after the log's.
+// What Docker says about the container can be a mistake too, in a dry run and else. The
+// one line about it comes after the log's.
 func TestP9MistakeThatDockerFinds(t *testing.T) {
 	engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", "1.41")
@@ -213,7 +214,7 @@ func TestP9MistakeThatDockerFinds(t *testing.T) {
 	line := []string{"--port", "1", "--etcd", "127.0.0.1:1", "--container", "web", "--docker", "tcp://" + engine.Listener.Addr().String()}
 	for _, args := range [][]string{line, append(line, "--dry-run")} {
 		r := runWith(args...)
-		if r.code != exitUsage || !regexp.MustCompile(`(?m)^dockreg: docker knows no such container: "web".*; give --container the id or name`).MatchString(r.stderr) {
+		if r.code != exitUsage || !regexp.MustCompile(`(?m)^(dockreg:| ) docker knows no such container: "web".*; give --container the id or name`).MatchString(r.stdout+r.stderr) {
 			t.Errorf("%q: exit code %d, %s", args, r.code, r.stderr)
 		}
 	}

@@ -60,8 +60,9 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 				Watcher: &port.Watcher{Port: what.Port(), Log: log},
 			}
 			if what.DryRun() {
-				set.Show(stdout)
-				return set.Advise(dryRun(c.Context, stdout, s, client))
+				err := dryRun(c.Context, stdout, s, client, set.Advise)
+				set.Show(stdout, log.Enabled(c.Context, slog.LevelDebug))
+				return err
 			}
 			ctx, hurry, release := onSignals(c.Context, log)
 			defer release()

@@ -24,7 +24,7 @@ var readme = []struct {
 	{first: "make test", ci: []string{"make test-all"}}, // which is the same, and more
 	{first: "docker build"},
 	{first: "etcdctl", shows: `^/service/IP:\d+\nrunning\nHello from [0-9a-f]{12}\n$`},
-	{first: "docker exec hello dockreg --dry-run", shows: `(?s)--port +8000.*key +/service/IP:\d+\n.*app +passes its probe.*dry run`},
+	{first: "docker exec hello dockreg --dry-run", shows: `(?s)^would be registered: /service/IP:\d+\n.*app +passes its probe.*dry run.*--port +8000`},
 	{first: "docker stop hello", lack: "running"},
 	{first: "etcdctl --endpoints $ETCD get --prefix --keys-only"},
 	{first: "etcdctl --endpoints $ETCD role add", shows: "Authentication Enabled"},

@@ -30,8 +30,11 @@ const (
 func parseHTTP(scheme string) func(string, target, string) (*Probe, error) {
 	return func(rest string, app target, agent string) (*Probe, error) {
 		path := strings.TrimPrefix(rest, ":")
+		if strings.HasPrefix(path, "//") {
+			return nil, fmt.Errorf("a whole URL; the host and the port are the app's: give the path alone, such as %s:/path", scheme)
+		}
 		u, err := url.Parse(path)
-		if err != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsFunc(path, isSpace) {
+		if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, isSpace) {
 			return nil, fmt.Errorf("no path to ask for; give %s:/ or %s:/path", scheme, scheme)
 		}
 		if strings.Contains(path, "#") {

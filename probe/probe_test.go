@@ -69,6 +69,9 @@ func TestParseMistakes(t *testing.T) {
 	noPath := func(kind string) string {
 		return fmt.Sprintf("no path to ask for; give %s:/ or %s:/path", kind, kind)
 	}
+	wholeURL := func(kind string) string {
+		return "a whole URL; the host and the port are the app's: give the path alone, such as " + kind + ":/path"
+	}
 	for check, want := range map[string]string{
 		"":                          noKind,
 		" tcp":                      noKind,
@@ -82,13 +85,13 @@ func TestParseMistakes(t *testing.T) {
 		"http:":                     noPath("http"),
 		"http:health":               noPath("http"),
 		"http:?token=hunter2":       noPath("http"),
-		"http://app/health":         noPath("http"), // the probe finds the app by itself
-		"http://:8000/health":       noPath("http"),
+		"http://app/health":         wholeURL("http"), // the probe finds the app by itself
+		"http://:8000/health":       wholeURL("http"),
 		"http:/%zz":                 noPath("http"),
 		"http:/a\r\nHost: b":        noPath("http"),
 		"http:/?a\x7f":              noPath("http"),
 		"https":                     noPath("https"),
-		"https://app/?hunter2":      noPath("https"),
+		"https://app/?hunter2":      wholeURL("https"),
 		"grpc:":                     noService,
 		"grpcs":                     noKind,
 		"exec":                      noCommand,

@@ -102,7 +102,7 @@ func TestShown(t *testing.T) {
 		"check":  {"exec:check (arguments: 2)", "--check"},
 	}
 	var table strings.Builder
-	conf.set.Show(&table)
+	conf.set.Show(&table, true)
 	for _, f := range conf.set.all {
 		w, ok := want[f.Name]
 		if !ok {
@@ -135,7 +135,7 @@ func TestP9OneMistakeIsOneLine(t *testing.T) {
 		"--port --etcd --ip --ttl 1x":               {"--port: no value", "--ip: no value"},
 		"--port 1 --etcd":                           {"--etcd: no value"},
 		"--port 1 --etcd a:1 --ip= --ttl=":          {`--ip "": not an IP address`, `--ttl "": not a time`},
-		"--port 1 --etcd a,b,c:1":                   {`--etcd "a": no host, or no port`, `--etcd "b": no host, or no port`},
+		"--port 1 --etcd a,b,c:1":                   {`--etcd "a": no port; give a:2379`, `--etcd "b": no port; give b:2379`},
 		"--host-port 1 --ip :: --port 1":            {`--ip "::": stands for every IP`, "--etcd: required"},
 		"--port 1 --port=2 --etcd=a:1 --rise 0":     {"--port: given twice", `--rise "0": not a count`},
 		"--port 1 --port=2 --etcd=a:1 stray":        {`"stray": a stray`},

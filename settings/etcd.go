@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"regexp"
@@ -216,7 +217,10 @@ func (e *Etcd) parseURLs(texts []string) (found etcdURLs, _ error) {
 			if secret && shown == text && text != "" {
 				shown = "…" // it may be half of a password with a comma in it
 			}
-			if u == nil {
+			switch {
+			case err == errNoPort && !secret: //nolint:errorlint // itself
+				err = fmt.Errorf("%w; give %s", err, withPort(text, u))
+			case u == nil, err == errNoPort: //nolint:errorlint // itself
 				err = fmt.Errorf("%w; %s", err, fix)
 			}
 			e.urls.blame(quotef(shown, "%w", err))
@@ -245,6 +249,17 @@ func (e *Etcd) parseURLs(texts []string) (found etcdURLs, _ error) {
 	return found, nil
 }
 
+var errNoPort = errors.New("no port")
+
+// withPort returns what a URL without a port was probably meant to be.
+func withPort(text string, u *url.URL) string {
+	host := net.JoinHostPort(u.Hostname(), "2379")
+	if !strings.Contains(text, "://") {
+		return host
+	}
+	return u.Scheme + "://" + host
+}
+
 // withZone is what has an IPv6 address with a zone in it: gRPC takes it for none.
 var withZone = regexp.MustCompile(`\[[0-9a-fA-F:.]+%`)
 
@@ -265,6 +280,8 @@ func (e *Etcd) parseURL(text string) (*url.URL, error) {
 		return nil, errors.New("not a URL")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("etcd is not spoken to by %s://", u.Scheme)
+	case u.Hostname() != "" && u.Port() == "":
+		return u, errNoPort
 	case u.Hostname() == "" || !isPort(u.Port()):
 		return nil, errors.New("no host, or no port from 1 to 65535")
 	case strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":

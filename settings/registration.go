@@ -2,8 +2,6 @@ package settings
 
 import (
 	"net/netip"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -124,13 +122,4 @@ func (r *Registration) Prober() *probe.Probe {
 	r.check.shown = p.String()
 	p.Env = commandEnv()
 	return p
-}
-
-// commandEnv is the environment of a command that a probe runs: this process's, without
-// what may hold a password.
-func commandEnv() []string {
-	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		return name == passwordEnv || name == envName("etcd") || name == envName("check")
-	})
 }

@@ -85,6 +85,7 @@ func (s *Set) Read(c *cli.Context) error {
 	for _, f := range s.all {
 		f.read()
 	}
+	s.checkEnvironment()
 	return nil
 }
 
@@ -134,12 +135,15 @@ func (s *Set) suggestion(name string) string {
 	return "dockreg help lists them"
 }
 
-// Show writes a table of all settings as they are in force, and where they come from,
-// with what is secret left out.
-func (s *Set) Show(w io.Writer) {
+// Show writes a table of the settings that somebody has given, or of all as they are in
+// force, and where they come from, with what is secret left out.
+func (s *Set) Show(w io.Writer, all bool) {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(out, "setting\tvalue\tset by")
+	_, _ = fmt.Fprintln(out, "\nsetting\tvalue\tset by")
 	for _, f := range s.all {
+		if !f.isGiven() && !all {
+			continue
+		}
 		by := "default"
 		if f.isGiven() {
 			by = f.label()

@@ -54,11 +54,6 @@ func define(group, name, placeholder, fallback, usage string, variables ...strin
 	return f
 }
 
-// envName is a setting's name in the environment.
-func envName(name string) string {
-	return "DOCKREG_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-}
-
 // Setting is a setting with its value, which is there once its Set has been read. It
 // is T's zero if nothing was given and there is no default.
 type Setting[T any] struct {

@@ -17,6 +17,9 @@ import (
 func anyText(text string) (string, error) { return text, nil }
 
 func parsePort(text string) (uint16, error) {
+	if strings.Contains(text, "://") {
+		return 0, errors.New("not a port, but what a Docker link to a container called dockreg leaves there, or a Kubernetes service of that name; give the port as a flag, or tell Kubernetes enableServiceLinks: false")
+	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
 		return 0, errors.New("not a port; give a number from 1 to 65535")

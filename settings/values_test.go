@@ -72,6 +72,30 @@ func TestP9Environment(t *testing.T) {
 	}
 }
 
+// P9: a variable that looks like a setting's, and is none's, is a mistake. What it holds
+// may be a password. Those of links and services are somebody else's.
+func TestP9UnknownVariables(t *testing.T) {
+	for name, want := range map[string]string{
+		"DOCKREG_HOSTPORT": "did you mean DOCKREG_HOST_PORT?", "DOCKREG_ETCD_PASWORD": "did you mean DOCKREG_ETCD_PASSWORD?", "DOCKREG_CHEK": "did you mean DOCKREG_CHECK?",
+		"DOCKREG_port": "did you mean DOCKREG_PORT?", "DOCKREG_": "dockreg help lists the flags, and each has one",
+	} {
+		_, lines := configOf(t, map[string]string{name: "hunter2"}, "--port", "1", "--etcd", "a:1")
+		if len(lines) != 1 || lines[0] != name+": no such variable; "+want {
+			t.Errorf("%s: %q, want %s", name, lines, want)
+		}
+	}
+	mustConfig(t, map[string]string{
+		"DOCKREG_PORT_8000_TCP": "tcp://10.0.0.7:8000", "DOCKREG_PORT_8000_TCP_ADDR": "10.0.0.7", "DOCKREG_PORT_8000_TCP_PORT": "8000", "DOCKREG_PORT_8000_TCP_PROTO": "tcp",
+		"DOCKREG_PORT_8000_TCP_PORT_START": "8000", "DOCKREG_NAME": "/web/dockreg", "DOCKREG_ENV_COLOUR": "red",
+		"DOCKREG_SERVICE_HOST": "10.0.0.7", "DOCKREG_SERVICE_PORT": "8000", "DOCKREG_SERVICE_PORT_HTTP": "8000", "DOCKREG_WEB_SERVICE_HOST": "10.0.0.7", "DOCKREG_WEB_PORT": "tcp://10.0.0.7:8000",
+		"DOCKREG_WEB_PORT_8000_TCP_ADDR": "10.0.0.7", "DOCKREG_HOSTPORT": "",
+	}, "--port", "1", "--etcd", "a:1")
+	_, lines := configOf(t, map[string]string{"DOCKREG_PORT": "tcp://10.0.0.7:8000"}, "--etcd", "a:1")
+	if len(lines) != 1 || !strings.Contains(lines[0], "enableServiceLinks: false") {
+		t.Errorf("%q, want where that comes from", lines)
+	}
+}
+
 // An empty variable is one that is not set, as those of a compose file often are.
 func TestEmptyEnvironment(t *testing.T) {
 	env := map[string]string{"DOCKER_HOST": ""}
