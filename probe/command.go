@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -16,7 +17,9 @@ import (
 // command is a process that a probe has started.
 type command struct {
 	*exec.Cmd
-	ended chan struct{} // closed when it has ended, and not been reaped yet
+	err     error         // why it could not be started
+	started chan struct{} // closed when it has been
+	ended   chan struct{} // closed when it has ended, and not been reaped yet, or could not be started
 }
 
 // children is read-locked by each command until it has been reaped, and locked by
@@ -26,51 +29,59 @@ var children sync.RWMutex
 // freed tells ReapOrphans that a command has been reaped.
 var freed = make(chan struct{}, 1)
 
-// start starts a command. If this process is killed the command is, too, but not what it
+// start starts a command, and doesn't wait for that: a program may be read from a disk that
+// hangs. If this process is killed the command is, too, but not what it
 // has started itself.
-func start(words, env []string) (*command, error) {
-	c := &command{Cmd: exec.Command(words[0], words[1:]...), ended: make(chan struct{})} //nolint:gosec,noctx // running it is what it's for; kill ends it
+func start(words, env []string) *command {
+	c := &command{Cmd: exec.Command(words[0], words[1:]...), started: make(chan struct{}), ended: make(chan struct{})} //nolint:gosec,noctx // running it is what it's for; kill ends it
 	c.Env = env
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
 	children.RLock()
 	go func() {
+		defer close(c.ended)
 		// What Pdeathsig waits for is the end of the thread that starts the command.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := c.Start()
-		started <- err
-		if err != nil {
+		if c.err = c.Start(); c.err != nil {
 			return
 		}
+		close(c.started)
 		// Not reaped yet: until it is, no other process can get its number, and
 		// with it the signal that is meant for its group.
 		for errors.Is(unix.Waitid(unix.P_PID, c.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
 		}
-		close(c.ended)
 	}()
-	if err := <-started; err != nil {
-		children.RUnlock()
-		return nil, err
-	}
-	return c, nil
+	return c
 }
 
 // kill kills all of the command's group. That fails if nobody is left, or may not be
 // killed.
-func (c *command) kill() { _ = unix.Kill(-c.Process.Pid, unix.SIGKILL) }
-
-// clear reaps the command, which has ended, and kills what is left of its group. It returns
-// how the command ended, as exec.Cmd's Wait does.
-func (c *command) clear() error {
-	c.kill()
-	err := c.Wait()
-	children.RUnlock()
+func (c *command) kill() {
 	select {
-	case freed <- struct{}{}:
+	case <-c.started:
+		_ = unix.Kill(-c.Process.Pid, unix.SIGKILL)
 	default:
 	}
-	return err
+}
+
+// clear reaps the command, which has ended, and kills what is left of its group. It returns
+// why it could not be started, or did not end with 0.
+func (c *command) clear() error {
+	defer func() {
+		children.RUnlock()
+		select {
+		case freed <- struct{}{}:
+		default:
+		}
+	}()
+	if c.err != nil {
+		return fmt.Errorf("start the command: %w", c.err)
+	}
+	c.kill()
+	if err := c.Wait(); err != nil {
+		return fmt.Errorf("the command ended with %w", err)
+	}
+	return nil
 }
 
 // ReapOrphans takes note of the end of processes whose parents have ended before them,

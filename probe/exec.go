@@ -48,13 +48,11 @@ func (p *execProbe) ask(ctx context.Context) error {
 			_ = p.left.clear()
 			p.left = nil
 		default:
+			p.left.kill() // it may have been started since, only just
 			return errUnkillable
 		}
 	}
-	c, err := start(p.words, p.probe.Env)
-	if err != nil {
-		return fmt.Errorf("start the command: %w", err)
-	}
+	c := start(p.words, p.probe.Env)
 	var late error
 	select {
 	case <-c.ended:
@@ -68,14 +66,10 @@ func (p *execProbe) ask(ctx context.Context) error {
 			return errUnkillable
 		}
 	}
-	err = c.clear()
-	if late != nil {
-		return late
+	if err := c.clear(); late == nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("the command ended with %w", err)
-	}
-	return nil
+	return late
 }
 
 var errUnkillable = errors.New("the command did not end in time, and can't be killed; it is not run again before it has ended")
