@@ -126,6 +126,30 @@ func zombies(t *testing.T, grandparent int) (count int) {
 	return count
 }
 
+// A dry run tells of an etcd that grants a longer TTL than it is asked for, and leaves no
+// lease behind.
+func TestP8DryRunTellsOfALongerTTL(t *testing.T) {
+	t.Parallel()
+	eachEtcd(t, func(t *testing.T, binary string) {
+		c, err := testbed.StartAlone(binary, "--heartbeat-interval", "1000", "--election-timeout", "10000")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Stop() })
+		port := startApp(t)
+		p := dockreg("--dry-run", "--ttl", "12s", "--etcd", c.Members[0].URL, "--port", port, "--host-port", port, "--ip", "127.0.0.1")
+		var out journal
+		p.Stdout = &out
+		_ = p.Run()
+		if want := "\nTTL      15s, which is the least that this etcd grants, and not 12s\n"; p.ProcessState.ExitCode() != 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("exit code %d, want 0 and %s in\n%s%s", p.ProcessState.ExitCode(), want, out.String(), p.stderr.String())
+		}
+		if found, err := c.Members[0].Client.Leases(t.Context()); err != nil || len(found.Leases) > 0 {
+			t.Errorf("leases %v, %v, want none", found, err)
+		}
+	})
+}
+
 // With etcd hung it still exits within 2 s after the drain.
 func TestStopWithHungEtcd(t *testing.T) {
 	t.Parallel()

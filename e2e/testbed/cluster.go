@@ -23,6 +23,7 @@ type Cluster struct {
 	Members []*Member
 	network *network // nil: relayed
 	dir     string
+	flags   []string // of each member, besides
 }
 
 // Member is one of them.
@@ -87,12 +88,13 @@ func StartRelayedCluster(binary, host string, n int) (*Cluster, error) {
 }
 
 // StartAlone runs a cluster of one member of this etcd on loopback, with nothing
-// between it and its clients.
-func StartAlone(binary string) (*Cluster, error) {
+// between it and its clients, and with these flags besides.
+func StartAlone(binary string, flags ...string) (*Cluster, error) {
 	c, err := newCluster()
 	if err != nil {
 		return nil, err
 	}
+	c.flags = flags
 	var urls [2]string // for clients, for peers
 	for i := range urls {
 		port, err := LowPort("127.0.0.1")
@@ -127,6 +129,7 @@ func (c *Cluster) start(binary string, clients, peers, dialled, peersDialled []s
 			"--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peersDialled[i],
 			"--initial-cluster", strings.Join(all, ","),
 		}
+		m.args = append(m.args, c.flags...)
 		if m.space != nil {
 			m.args = append([]string{"nsenter", "--net=" + m.space.path()}, m.args...)
 		}
