@@ -17,6 +17,7 @@ import (
 
 // watch observes the key until something disturbs it.
 type watch struct {
+	ended  <-chan struct{} // closed once it hears nothing any more: the client is closed, perhaps
 	cancel context.CancelFunc
 	over   chan struct{} // closed before the key's disturbance is told
 	done   chan struct{} // closed once it has ended
@@ -28,6 +29,8 @@ func (w *watch) alive() bool {
 	}
 	select {
 	case <-w.over:
+		return false
+	case <-w.ended:
 		return false
 	default:
 		return true
@@ -54,7 +57,7 @@ var errBroke = errors.New("the connection to etcd broke")
 // that disturbs the key, after telling Disturbed.
 func (r *Registry) observe(c *clientv3.Client, revision int64) *watch {
 	ctx, cancel := context.WithCancelCause(c.Ctx())
-	w := &watch{cancel: func() { cancel(nil) }, over: make(chan struct{}), done: make(chan struct{})}
+	w := &watch{ended: ctx.Done(), cancel: func() { cancel(nil) }, over: make(chan struct{}), done: make(chan struct{})}
 	h := holding{r.read, r.record, r.leases.current, auditEvery(r.TTL), r.etcd.Within(etcd.Timeout)}
 	connection := make(chan struct{})
 	go func() {
