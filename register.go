@@ -44,7 +44,7 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 				return err
 			}
 			log := logs.Logger(stderr)
-			locator, err := what.Locator()
+			locator, err := what.Locator(prober, log)
 			if err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func parseExec(rest string, _ target, _ string) (*Probe, error) {
 	if n := len(words) - 1; n > 0 {
 		show += fmt.Sprintf(" (arguments: %d)", n) // one may be a password
 	}
-	return &Probe{show, (&execProbe{words}).ask}, nil
+	return &Probe{show: show, ask: (&execProbe{words}).ask}, nil
 }
 
 // execProbe passes if a command exits with 0. It runs without a shell, in a

@@ -30,7 +30,7 @@ func parseGRPC(rest string, app target, agent string) (*Probe, error) {
 	if named && service == "" {
 		return nil, errors.New("no service after the colon; give grpc:service, or grpc for the server as a whole")
 	}
-	return &Probe{"grpc" + rest, (&grpcProbe{app, service, agent}).ask}, nil
+	return &Probe{show: "grpc" + rest, ask: (&grpcProbe{app, service, agent}).ask}, nil
 }
 
 // grpcProbe passes if the app says SERVING over the gRPC health checking protocol

@@ -41,7 +41,7 @@ func parseHTTP(scheme string) func(string, target, string) (*Probe, error) {
 		if u.RawQuery != "" {
 			show += "?…" // may be a token
 		}
-		return &Probe{show, newHTTP(scheme, u, app, agent).ask}, nil
+		return &Probe{show: show, ask: newHTTP(scheme, u, app, agent).ask}, nil
 	}
 }
 

@@ -9,7 +9,7 @@ func parseTCP(rest string, app target, _ string) (*Probe, error) {
 	if rest != "" {
 		return nil, errNoKind
 	}
-	return &Probe{"tcp", tcpProbe{app}.ask}, nil
+	return &Probe{show: "tcp", ask: tcpProbe{app}.ask}, nil
 }
 
 // tcpProbe passes if the app accepts a connection, or its system does so for it.
