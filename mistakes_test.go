@@ -220,7 +220,8 @@ func TestP9MistakeThatDockerFinds(t *testing.T) {
 	}
 }
 
-// P9: DOCKER_HOST is Docker's own variable, and named as such.
+// P9: DOCKER_HOST is Docker's own variable, and named as such; without Docker it is
+// nobody's.
 func TestP9DockerHost(t *testing.T) {
 	folder := t.TempDir()
 	file := filepath.Join(folder, "file")
@@ -242,7 +243,10 @@ func TestP9DockerHost(t *testing.T) {
 		"host:2375":          "not an absolute path",
 	} {
 		t.Setenv("DOCKER_HOST", host)
-		r := runWith(right()...)
+		if r := runWith(right()...); r.code != exitFault || strings.Contains(r.stderr, "DOCKER_HOST") || strings.Contains(r.stdout, host) {
+			t.Errorf("with --host-port: exit code %d, %s%s", r.code, r.stdout, r.stderr)
+		}
+		r := runWith(without(right(), "--host-port")...)
 		if start := `dockreg: DOCKER_HOST "` + host + `": ` + want; r.code != exitUsage || !strings.HasPrefix(r.stderr, start) ||
 			!strings.Contains(r.stderr, "give") || strings.Count(r.stderr, "\n") != 1 {
 			t.Errorf("exit code %d, %s\nwant one line %s", r.code, r.stderr, start)

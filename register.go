@@ -45,7 +45,7 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			}
 			log, flush := startLog(logs, stderr)
 			defer flush()
-			locator, err := what.Locator()
+			locator, err := what.Locator(prober, log)
 			if err != nil {
 				return err
 			}

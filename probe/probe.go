@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -15,7 +16,14 @@ type Probe struct {
 	// Env is the environment of a command that a probe runs; nil: this process's own.
 	Env []string
 
-	show string
+	// Arrival, if there is one, returns the IPs inside the container at which the
+	// connections of consumers arrive; none where that can't be told. An app that listens
+	// on loopback addresses alone fails then, whatever it answers, unless a command is
+	// what asks: that one decides by itself.
+	Arrival func() []netip.Addr
+
+	show  string
+	dials int // the port that it dials; 0: none
 	// ask returns nil if the app passed, and otherwise the reason why not, in words
 	// that are the same each time and hold no secret. A reason that is a
 	// context.DeadlineExceeded goes on with "in time".
@@ -26,16 +34,17 @@ type Probe struct {
 type kind struct {
 	name   string
 	syntax string // for people: what can be given
+	dials  bool   // it asks at the app's port
 	// parse reads what follows the name, which is nothing or begins with the colon.
 	parse func(rest string, app target, agent string) (*Probe, error)
 }
 
 var kinds = []kind{
-	{"http", "http:/path", parseHTTP("http")},
-	{"https", "https:/path", parseHTTP("https")},
-	{"tcp", "tcp", parseTCP},
-	{"grpc", "grpc, grpc:service", parseGRPC},
-	{"exec", "exec:command arguments", parseExec},
+	{"http", "http:/path", true, parseHTTP("http")},
+	{"https", "https:/path", true, parseHTTP("https")},
+	{"tcp", "tcp", true, parseTCP},
+	{"grpc", "grpc, grpc:service", true, parseGRPC},
+	{"exec", "exec:command arguments", false, parseExec},
 }
 
 // errNoKind is a parse function's error where no kind of probe is meant.
@@ -53,6 +62,9 @@ func Parse(check string, port int, agent string) (*Probe, error) {
 		p, err := k.parse(check[len(name):], target{port}, agent)
 		if errors.Is(err, errNoKind) {
 			break
+		}
+		if err == nil && k.dials {
+			p.dials = port
 		}
 		return p, err
 	}
@@ -78,6 +90,9 @@ func (p *Probe) String() string { return p.show }
 // context.DeadlineExceeded if the deadline of ctx ended the probe.
 func (p *Probe) Probe(ctx context.Context) error {
 	err := p.ask(ctx)
+	if err == nil {
+		err = p.outOfReach()
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return lateError{err}
 	}

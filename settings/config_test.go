@@ -69,7 +69,7 @@ func TestConfig(t *testing.T) {
 				check:    "http:/",
 				sidekick: flagged,
 				etcd:     etcd.Config{Endpoints: []string{"http://a:1"}},
-				docker:   docker.Config{Host: "tcp://d:2375", Port: 8000, IP: netip.MustParseAddr("10.1.0.101"), UserAgent: "agent"},
+				docker:   docker.Config{Port: 8000, IP: netip.MustParseAddr("10.1.0.101"), UserAgent: "agent"}, // DOCKER_HOST is not asked
 				address:  "10.1.0.101:9000",
 				dryRun:   true,
 			},

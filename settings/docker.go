@@ -10,6 +10,8 @@ import (
 	"dockreg/sidekick/docker"
 )
 
+const dockerHost = "DOCKER_HOST"
+
 // Docker says where Docker is.
 type Docker struct {
 	address *Setting[string]
@@ -18,8 +20,20 @@ type Docker struct {
 // Docker adds the settings of how to talk to Docker.
 func (s *Set) Docker() *Docker {
 	s.advise(docker.ErrNotDocker, "give --docker the address of the engine that runs this container")
-	address := define(groupContainer, "docker", "ADDR", "/var/run/docker.sock", "Docker: a path, unix:///path or tcp://host:port; DOCKER_HOST\ntoo says so", "DOCKER_HOST")
+	address := define(groupContainer, "docker", "ADDR", "/var/run/docker.sock", "Docker: a path, unix:///path or tcp://host:port; DOCKER_HOST\ntoo says so", dockerHost)
 	return &Docker{add(s, address, parseDocker)}
+}
+
+// unless leaves dockerHost unread where that is given: it is there for others too.
+func (d *Docker) unless(that *setting) {
+	read := d.address.parse
+	d.address.parse = func() {
+		if that.isGiven() && d.address.label() == dockerHost {
+			d.address.shown = "not asked"
+			return
+		}
+		read()
+	}
 }
 
 // Host is Docker's address as a URL.

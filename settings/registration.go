@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
@@ -51,8 +52,10 @@ func (s *Set) Registration(agent string) *Registration {
 	}
 	r.port.required = "give the app's port inside the container, such as --port 8000"
 	r.check.secret = true
+	r.docker.unless(r.hostPort.setting)
 	s.advise(docker.ErrNoHostIP, "give the host's IP that consumers dial, such as --ip 10.1.0.101")
 	s.advise(docker.ErrNotPublished, "or give --port the app's port")
+	s.advise(docker.ErrOutOfReach, "or, where something on the host forwards to it, give --host-port too")
 	s.advise(docker.ErrNoSuchContainer, "give --container the id or name of the one that dockreg runs in")
 	s.advise(docker.ErrUnknownSelf, "give --container with its id or name, or --host-port and --ip to do without Docker")
 	return r
@@ -94,12 +97,20 @@ func (r *Registration) DryRun() bool { return r.dryRun.Value }
 // Port is the app's.
 func (r *Registration) Port() int { return int(r.port.Value) }
 
-// Locator returns who finds the address: Docker, or the settings themselves.
-func (r *Registration) Locator() (sidekick.Locator, error) {
+// Locator returns who finds the address: Docker, or the settings themselves. Docker says
+// too where the connections of consumers arrive, which p is to know.
+func (r *Registration) Locator(p *probe.Probe, log *slog.Logger) (sidekick.Locator, error) {
 	if r.hostPort.Value != 0 {
 		return sidekick.Fixed(netip.AddrPortFrom(r.ip.Value, r.hostPort.Value)), nil
 	}
-	return docker.New(r.Docker())
+	c := r.Docker()
+	c.Log = log
+	l, err := docker.New(c)
+	if err != nil {
+		return nil, err
+	}
+	p.Arrival = l.Arrival
+	return l, nil
 }
 
 // Docker returns the Locator's part that asks Docker.

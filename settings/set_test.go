@@ -66,13 +66,21 @@ func all() (*Set, func() *config) {
 		c := &config{
 			set: s, sidekick: what.Config(), docker: what.Docker(), dryRun: what.DryRun(), level: logs.level.Value, json: logs.json.Value, log: logs,
 		}
-		if p := what.Prober(); p != nil {
+		p := what.Prober()
+		if p != nil {
 			c.check = p.String()
 		}
 		c.etcd = where.Config()
-		if l, err := what.Locator(); err == nil {
-			if at, ok := l.(sidekick.Fixed); ok {
+		if p == nil {
+			return c
+		}
+		if l, err := what.Locator(p, slog.New(slog.DiscardHandler)); err == nil {
+			at, ok := l.(sidekick.Fixed)
+			if ok {
 				c.address = netip.AddrPort(at).String()
+			}
+			if knows := p.Arrival != nil; knows == ok {
+				panic("who asks Docker knows where consumers arrive, and nobody else")
 			}
 		}
 		return c

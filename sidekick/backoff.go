@@ -26,6 +26,8 @@ var (
 	registerPauses = pauses{first: 100 * time.Millisecond, most: time.Second, growth: 2, jitter: true}
 	// Somebody may undo each repair, and consumers hear of them all.
 	repairPauses = pauses{first: 50 * time.Millisecond, most: 500 * time.Millisecond, growth: 2, jitter: true, calm: 10 * time.Second}
+	// Docker says that the container has no address any more.
+	missPauses = pauses{first: time.Second, most: 5 * time.Second, growth: 2}
 	// A stop has no time to lose.
 	stopPauses = pauses{first: 100 * time.Millisecond, most: 100 * time.Millisecond, growth: 1, jitter: true}
 	// A probe that fails shows in the app's log.

@@ -17,9 +17,20 @@ type Record struct{ Key, Value string }
 type Locator interface {
 	// Locate asks once; its calls have their own deadlines. The sidekick asks again
 	// after an error, with growing pauses, until its context ends; after a
-	// *PermanentError it gives up.
+	// *PermanentError it gives up. Once it has an address, it asks now and then whether
+	// that has changed: after a *NoAddressError there is none any more, and any other
+	// error leaves it as it was.
 	Locate(ctx context.Context) (netip.AddrPort, error)
 }
+
+// NoAddressError is an answer, and not the lack of one: the container has no address
+// that consumers could dial, not yet or not any more.
+type NoAddressError struct{ Err error }
+
+func (e *NoAddressError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *NoAddressError) Unwrap() error { return e.Err }
 
 // PermanentError is an error that waiting can't fix: the settings have to change, or
 // how the container was started.

@@ -18,13 +18,26 @@ type journal struct {
 	saidRegistered bool      // the log says "registered" last, not "deregistered"
 	damaged        bool      // the log says of something that is to be repaired
 	holder         string    // who has the key, as the log says; "": no other instance
+	saidUnsure     bool      // the log says that the address can't be looked up
 }
 
 // found is at the start, and after the address has changed.
 func (j *journal) found(msg string, addr netip.AddrPort, key string) {
-	j.key = key
+	j.key, j.saidRegistered = key, false
+	j.wanted()
 	j.logger.Info(msg, "address", addr.String(), "key", key)
 }
+
+// unsure is when the address can't be looked up, and stays. It is news once: nothing is
+// amiss, unless that stays so.
+func (j *journal) unsure(err error) {
+	if !j.saidUnsure {
+		j.saidUnsure = j.warn("can't look up the address; going on with the one it was", err)
+	}
+}
+
+// sure is when the address was looked up.
+func (j *journal) sure() { j.saidUnsure = false }
 
 // wanted is when something else is wanted than before.
 func (j *journal) wanted() { j.since = time.Now() }

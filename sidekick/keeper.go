@@ -14,6 +14,12 @@ const (
 	renewals = 5
 	// relocateTimeout bounds one look at the address while the key waits for it.
 	relocateTimeout = time.Second
+	// relocateEvery is how old the latest look has to be for the next one, which comes
+	// with a pass: docker network connect may have moved the port. It costs a millisecond.
+	relocateEvery = 30 * time.Second
+	// misses is how many looks in a row have to find no address for the key to go: once
+	// may be nonsense, from an engine that is about to end.
+	misses = 2
 )
 
 // keeper brings the registry to where the verdicts want it: registered while the
@@ -37,10 +43,12 @@ type keeper struct {
 	exists  bool      // there was a Register since the last Deregister: the record may exist
 	renewed time.Time // the proof behind the latest Register that succeeded
 	lost    time.Time // when the registry said that the key has to be earned again
-	located time.Time // when the address was last looked up
+	located time.Time // when the address was last looked up, and not in vain
+	missed  int       // how many looks since then found that there is no address
 
 	retry     backoff   // after an error
 	repair    backoff   // after a disturbance
+	look      backoff   // after a look that found that there is no address
 	notBefore time.Time // no call before this
 
 	call   *call // under way, or nil
@@ -75,6 +83,8 @@ func newKeeper(s *Sidekick, addr netip.AddrPort, nudge func()) *keeper {
 		nudge:    nudge,
 		retry:    backoff{pauses: registerPauses},
 		repair:   backoff{pauses: repairPauses},
+		look:     backoff{pauses: missPauses},
+		located:  time.Now(),
 		result:   make(chan error, 1),
 	}
 	k.moveTo(addr, "found the address")
@@ -119,21 +129,35 @@ func (k *keeper) keep(ctx context.Context, verdicts <-chan verdict) {
 //
 // A pass that lies further back than interval + timeout proves nothing any more:
 // whatever keeps the probes from ending must not keep the key alive. Nor does one from
-// before the key was lost; and only one who still has the address takes it again.
+// before the key was lost; and only one who still has the address takes it, or takes it
+// again. A look at it that is due while the key is there waits for the renewal.
 func (k *keeper) decide() callKind {
 	switch {
-	case k.call != nil, !k.up && !k.exists:
+	case k.call != nil:
 		return nothing
-	case !k.up:
+	case !k.wanted() && k.exists:
 		return deregister
-	case k.lost.After(k.located):
+	case !k.up:
+		return nothing
+	case k.missed > 0, k.lost.After(k.located), k.lookDue() && !k.exists:
 		return locate
 	case k.proof.Before(k.lost), time.Since(k.proof) > k.settings.Interval+k.settings.Timeout:
 		return nothing
 	case !k.held || k.renewalDue():
 		return register
+	case k.lookDue():
+		return locate
 	}
 	return nothing
+}
+
+// wanted says whether the key is to be there.
+func (k *keeper) wanted() bool { return k.up && k.missed < misses }
+
+// lookDue says whether the address is to be looked up again, if it can change at all.
+func (k *keeper) lookDue() bool {
+	_, fixed := k.locator.(Fixed)
+	return !fixed && time.Since(k.located) >= relocateEvery
 }
 
 // renewalDue says whether the latest pass is to renew the lease. Where failures are
@@ -199,6 +223,9 @@ func (k *keeper) disturbed(reason error) {
 	if !k.held {
 		return
 	}
+	if k.call != nil && k.call.kind == locate {
+		k.call.cancel() // there is time for it later
+	}
 	k.held = false
 	k.journal.disturbed(reason)
 	k.notBefore = time.Now().Add(k.repair.after(reason))
@@ -216,7 +243,7 @@ func (k *keeper) finish(err error) {
 		k.registered(c)
 	case err == nil:
 		k.deregistered()
-	case (c.kind == register) != k.up:
+	case (c.kind == register) != k.wanted():
 		// The verdict turned meanwhile: nobody waits for this call any more.
 	case errors.Is(err, ErrLost):
 		k.lose(err)
@@ -255,20 +282,39 @@ func (k *keeper) lose(err error) {
 }
 
 // relocated takes in a look at the address. One that got no answer leaves it as it
-// was: a Docker that is away moves no ports.
+// was: a Docker that is away moves no ports. So does an error about the settings, unless
+// the key was lost: then Docker has to say where it is to be.
 func (k *keeper) relocated(c *call, err error) {
-	permanent := (*PermanentError)(nil)
+	var (
+		none      *NoAddressError
+		permanent *PermanentError
+	)
 	switch {
-	case errors.Is(err, context.Canceled): // the verdict turned meanwhile
+	case errors.Is(err, context.Canceled): // the verdict turned meanwhile, or a repair came first
 		return
-	case errors.As(err, &permanent):
+	case errors.As(err, &none), err != nil && k.missed > 0, errors.As(err, &permanent) && k.lost.After(k.located):
 		k.journal.warn("the address is not this container's any more; trying again", err)
-		k.notBefore = time.Now().Add(k.retry.next())
+		k.miss()
 		return
 	case err != nil:
-		k.journal.warn("can't look up the address; going on with the one it was", err)
-	case c.addr != k.addr:
-		k.moveTo(c.addr, "the address has changed")
+		k.journal.unsure(err)
+	default:
+		k.journal.sure()
+		if c.addr != k.addr {
+			k.held = false
+			k.moveTo(c.addr, "the address has changed")
+		}
 	}
-	k.located = c.began
+	k.located, k.missed = c.began, 0
+	k.look.reset()
+}
+
+// miss counts a look that found that there is no address. The next one is after a pause,
+// or, when the key has to go, after that.
+func (k *keeper) miss() {
+	if k.missed++; k.missed == misses && k.exists {
+		k.hurry()
+		return
+	}
+	k.notBefore = time.Now().Add(k.look.next())
 }

@@ -224,7 +224,7 @@ func TestRiseAndFall(t *testing.T) {
 		w.want("0s pass", "5s pass", "10s fail", // two passes are not three
 			"10.05s pass", "15.05s pass", "20.05s pass", "20.05s register",
 			"25.05s fail", "30.05s pass", "30.05s register", // one failure is not two
-			"35.05s fail", "40.05s fail", "40.05s deregister",
+			"30.05s locate", "35.05s fail", "40.05s fail", "40.05s deregister",
 			"40.1s pass", "41s end")
 	})
 }

@@ -132,8 +132,8 @@ func TestP3LostKeyNeedsTheAddress(t *testing.T) {
 				if tt.key == "" { // it comes back
 					w.from(func() { w.key = theKey })
 					w.until(9 * time.Second)
-					if n := w.logged("registered again"); n != 1 {
-						t.Errorf("registered again %d times, want once", n)
+					if n := w.logged("msg=registered"); n != 2 {
+						t.Errorf("registered %d times, want twice", n)
 					}
 				}
 				w.end()

@@ -13,6 +13,9 @@ type Listener struct {
 	// Addr is where to dial it: a wildcard shows as the loopback address of its
 	// family.
 	Addr netip.AddrPort
+	// Loopback says that it hears nobody outside: it listens on a loopback address, and
+	// on no wildcard.
+	Loopback bool
 	// Inode identifies it, in /proc/<pid>/fd too.
 	Inode uint32
 }
@@ -36,11 +39,13 @@ func Listeners(port int) ([]Listener, error) {
 
 // dialable makes a listener of what the kernel has.
 func dialable(ip netip.Addr, port int, inode uint32) Listener {
-	switch ip = ip.Unmap(); ip {
+	ip = ip.Unmap()
+	loopback := ip.IsLoopback()
+	switch ip {
 	case netip.IPv4Unspecified():
 		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	case netip.IPv6Unspecified():
 		ip = netip.IPv6Loopback()
 	}
-	return Listener{netip.AddrPortFrom(ip, uint16(port)), inode}
+	return Listener{netip.AddrPortFrom(ip, uint16(port)), loopback, inode}
 }

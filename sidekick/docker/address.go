@@ -13,33 +13,65 @@ import (
 	"github.com/docker/go-connections/nat"
 )
 
-// address picks the address at which the app's port is published, out of what
-// Docker says about the container. ip is the host IP to register, or invalid.
-func address(c container.InspectResponse, port int, ip netip.Addr) (netip.AddrPort, error) {
+// address picks the address at which the app's port is published, and where Docker has
+// published that, out of what Docker says about the container. ip is the host IP to
+// register, or invalid.
+func address(c container.InspectResponse, port int, ip netip.Addr) (at, on netip.AddrPort, err error) {
 	mode := c.HostConfig.NetworkMode
 	if mode.IsHost() {
 		if !ip.IsValid() {
-			return netip.AddrPort{}, permanent(ErrNoHostIP, "the container uses the host's network (--network host)")
+			return at, on, permanent(ErrNoHostIP, "the container uses the host's network (--network host)")
 		}
-		return netip.AddrPortFrom(ip, uint16(port)), nil
+		at = netip.AddrPortFrom(ip, uint16(port))
+		return at, at, nil
 	}
 	if mode.IsNone() {
-		return netip.AddrPort{}, permanent(ErrNoNetwork, "%.12s was started with --network none, so that port %d can't be published; start it with: docker run -p %d …", c.ID, port, port)
+		return at, on, permanent(ErrNoNetwork, "%.12s was started with --network none, so that port %d can't be published; start it with: docker run -p %d …", c.ID, port, port)
 	}
 
 	wanted := nat.Port(fmt.Sprintf("%d/tcp", port))
 	bindings, err := parseBindings(c.NetworkSettings.Ports[wanted])
 	if err != nil {
-		return netip.AddrPort{}, err
+		return at, on, err
 	}
 	if len(bindings) == 0 {
 		if asked(c, wanted) {
-			return netip.AddrPort{}, fmt.Errorf("docker has not published port %d yet", port)
+			return at, on, fmt.Errorf("docker has not published port %d yet", port)
 		}
-		return netip.AddrPort{}, permanent(ErrNotPublished, "port %d of container %.12s (%s); start it with: docker run -p %d …",
+		return at, on, permanent(ErrNotPublished, "port %d of container %.12s (%s); start it with: docker run -p %d …",
 			port, c.ID, published(c.NetworkSettings.Ports), port)
 	}
-	return choose(bindings, port, ip)
+	if on, err = choose(bindings, port, ip); err != nil {
+		return at, on, err
+	}
+	if !ip.IsValid() {
+		return on, on, nil
+	}
+	return netip.AddrPortFrom(ip, on.Port()), on, nil
+}
+
+// reaches says whether what is published on one IP can be dialled at another, by all
+// that the host itself does.
+func reaches(on, ip netip.Addr) bool {
+	return on == ip || on.IsUnspecified() && on.Is4() == ip.Is4()
+}
+
+// arrivals returns the container's own IPs: to one of them Docker forwards the
+// connections of consumers. There are none in the host's network, and where an engine,
+// such as podman without root, forwards in other ways.
+func arrivals(c container.InspectResponse) (ips []netip.Addr) {
+	for _, n := range c.NetworkSettings.Networks {
+		if n == nil {
+			continue
+		}
+		for _, s := range []string{n.IPAddress, n.GlobalIPv6Address} {
+			if ip, err := netip.ParseAddr(s); err == nil {
+				ips = append(ips, ip)
+			}
+		}
+	}
+	slices.SortFunc(ips, netip.Addr.Compare)
+	return ips
 }
 
 // asked says whether the container was started with wanted to be published, so
@@ -70,9 +102,10 @@ func parseBindings(bindings []nat.PortBinding) ([]netip.AddrPort, error) {
 	return parsed, nil
 }
 
-// choose takes, with ip given, the binding on that very IP; if there is none, one of
-// its family, every IP before another one; if there is none, the first one, IPv4
-// first. Without ip it takes the first one on a specific IP, IPv4 first.
+// choose takes, with ip given, the binding on that very IP; if there is none, the one on
+// every IP of its family; if there is none, one that something in front of the host may
+// translate ip to, of its family before another one. That can't be where one of the two
+// is a loopback address. Without ip it takes the first one on a specific IP, IPv4 first.
 func choose(bindings []netip.AddrPort, port int, ip netip.Addr) (netip.AddrPort, error) {
 	slices.SortStableFunc(bindings, func(a, b netip.AddrPort) int {
 		return cmp.Compare(a.Addr().BitLen(), b.Addr().BitLen()) // IPv4 first
@@ -88,14 +121,17 @@ func choose(bindings []netip.AddrPort, port int, ip netip.Addr) (netip.AddrPort,
 	}
 	for _, fits := range []func(netip.Addr) bool{
 		func(a netip.Addr) bool { return a == ip },
-		func(a netip.Addr) bool { return a.Is4() == ip.Is4() && a.IsUnspecified() },
-		func(a netip.Addr) bool { return a.Is4() == ip.Is4() },
+		func(a netip.Addr) bool { return reaches(a, ip) },
+		func(a netip.Addr) bool { return !a.IsLoopback() && !ip.IsLoopback() && a.Is4() == ip.Is4() },
+		func(a netip.Addr) bool { return !a.IsLoopback() && !ip.IsLoopback() },
 	} {
 		if i := slices.IndexFunc(bindings, func(b netip.AddrPort) bool { return fits(b.Addr()) }); i >= 0 {
-			return netip.AddrPortFrom(ip, bindings[i].Port()), nil
+			return bindings[i], nil
 		}
 	}
-	return netip.AddrPortFrom(ip, bindings[0].Port()), nil
+	literal, _, _ := strings.Cut(netip.AddrPortFrom(ip, 0).String(), ":0")
+	return netip.AddrPort{}, permanent(ErrOutOfReach, "port %d is published on %s, which nobody can dial at %s; start it with: docker run -p %s::%d …",
+		port, join(bindings), ip, literal, port)
 }
 
 func join(bindings []netip.AddrPort) string {

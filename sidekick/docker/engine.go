@@ -48,11 +48,13 @@ func newEngine(host, agent string) (*engine, error) {
 		opts = append([]client.Opt{client.WithTLSClientConfigFromEnv()}, opts...)
 	}
 	c, err := client.NewClientWithOpts(opts...)
-	if err != nil { // DOCKER_CERT_PATH, most likely
-		return nil, &sidekick.PermanentError{Err: fmt.Errorf("docker at %s: %w", host, err)}
+	if err != nil {
+		return nil, fmt.Errorf("docker at %s: %w", host, err)
 	}
 	return &engine{host, c}, nil
 }
+
+func (e *engine) close() { _ = e.client.Close() }
 
 // inspect asks about one container by its id, the beginning of it, or its name, and
 // returns no other's answer. Docker leaves out what doesn't apply; what is read of the
@@ -73,7 +75,7 @@ func usable(c container.InspectResponse, id string) error {
 		return errors.New("docker's answer about the container is not complete yet")
 	}
 	if !strings.HasPrefix(c.ID, id) && strings.TrimPrefix(c.Name, "/") != id {
-		return fmt.Errorf("docker's answer about container %q is about another one, %.64q with the name %.64q; it is not used", id, c.ID, c.Name)
+		return &sidekick.NoAddressError{Err: fmt.Errorf("docker's answer about container %q is about another one, %.64q with the name %.64q; it is not used", id, c.ID, c.Name)}
 	}
 	return nil
 }
@@ -105,6 +107,7 @@ func bound(c *client.Client) error {
 	if !ok {
 		return fmt.Errorf("cannot bound the answers of %T", c.HTTPClient().Transport)
 	}
+	transport.Proxy = nil               // whatever the environment says: no proxy knows this network better
 	transport.DisableCompression = true // a few bytes could be an endless answer
 	transport.MaxResponseHeaderBytes = maxHeaders
 	dial := transport.DialContext

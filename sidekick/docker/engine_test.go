@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +25,10 @@ import (
 const agent = "dockreg/0.0 (test)"
 
 func TestMain(m *testing.M) {
+	// A proxy that refuses, and that nobody is to ask.
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+		_ = os.Setenv(name, "http://127.0.0.1:1")
+	}
 	log.SetOutput(io.Discard) // where net/http writes what an engine says unasked; main does the same
 	m.Run()
 }
@@ -178,11 +183,13 @@ func (e *fakeEngine) onSocket() string {
 func locator(t *testing.T, c Config, proc fs.FS, hostname string) *Locator {
 	t.Helper()
 	c.Port, c.UserAgent = 8000, agent
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	l, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.engine.client.Close() })
 	l.proc, l.hostname = proc, hostname
 	return l
 }

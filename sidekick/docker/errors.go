@@ -18,6 +18,9 @@ var (
 	// ErrNotPublished says that Docker publishes other ports of the container, or
 	// none, and wasn't asked to publish Config.Port.
 	ErrNotPublished = errors.New("the app's port is not published")
+	// ErrOutOfReach says that the port is published on IPs at which nobody can dial
+	// Config.IP: one of the two is a loopback address.
+	ErrOutOfReach = errors.New("the app's port is not published on the host IP to register")
 	// ErrNoNetwork says that the container has no network, so that no port of it can
 	// be published.
 	ErrNoNetwork = errors.New("the container has no network")

@@ -9,8 +9,12 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/netip"
 	"os"
+	"sync/atomic"
+
+	"dockreg/sidekick"
 )
 
 // Config says which container's which port.
@@ -20,14 +24,16 @@ type Config struct {
 	Port      int        // the app's port inside the container
 	IP        netip.Addr // the host IP to register; invalid: the one Docker published on
 	UserAgent string
+	Log       *slog.Logger // warns of an address that consumers may not be able to dial, when that changes
 }
 
 // Locator finds the own container's address.
 type Locator struct {
 	config   Config
-	engine   *engine
 	proc     fs.FS
 	hostname string
+	doubted  netip.AddrPort // where Docker published what the log warns of
+	arrival  atomic.Pointer[[]netip.Addr]
 }
 
 // New returns a Locator that has not contacted Docker yet. For tcp:// it heeds
@@ -35,26 +41,63 @@ type Locator struct {
 // what those say is a *sidekick.PermanentError.
 func New(c Config) (*Locator, error) {
 	e, err := newEngine(c.Host, c.UserAgent)
-	if err != nil {
-		return nil, err
+	if err != nil { // DOCKER_CERT_PATH, most likely
+		return nil, &sidekick.PermanentError{Err: err}
 	}
+	e.close()
 	hostname, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("hostname: %w", err)
 	}
-	return &Locator{config: c, engine: e, proc: os.DirFS("/proc"), hostname: hostname}, nil
+	return &Locator{config: c, proc: os.DirFS("/proc"), hostname: hostname}, nil
 }
 
 // Locate asks Docker for the own container's mapping, once, each question within
 // 5 s. An error that waiting can't fix is a *sidekick.PermanentError; any other may
-// pass by itself. The errors of this package tell the causes apart.
+// pass by itself. An answer without an address is a *sidekick.NoAddressError too. The
+// errors of this package tell the causes apart.
 func (l *Locator) Locate(ctx context.Context) (netip.AddrPort, error) {
-	c, err := l.self(ctx)
+	// A new one each time: the engine may have been replaced by one that speaks other
+	// versions of the API, and certificates renewed.
+	e, err := newEngine(l.config.Host, l.config.UserAgent)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	if c, err = l.networkOf(ctx, c); err != nil {
+	defer e.close()
+	c, err := l.self(ctx, e)
+	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	return address(c, l.config.Port, l.config.IP)
+	if c, err = networkOf(ctx, e, c); err != nil {
+		return netip.AddrPort{}, err
+	}
+	at, on, err := address(c, l.config.Port, l.config.IP)
+	if err != nil {
+		return netip.AddrPort{}, &sidekick.NoAddressError{Err: err}
+	}
+	l.doubt(at, on)
+	arrival := arrivals(c)
+	l.arrival.Store(&arrival)
+	return at, nil
+}
+
+// doubt warns if at can be dialled only by the grace of something in front of the host.
+func (l *Locator) doubt(at, on netip.AddrPort) {
+	if reaches(on.Addr(), at.Addr()) {
+		on = netip.AddrPort{}
+	} else if on != l.doubted {
+		l.config.Log.Warn("the host IP to register is not the one that the port is published on; consumers need something in front that translates it",
+			"address", at.String(), "published", on.String())
+	}
+	l.doubted = on
+}
+
+// Arrival returns the IPs inside the container at which the connections of consumers
+// arrive, as the latest address was found; none where that can't be told, as in the
+// host's network. It is safe for concurrent use.
+func (l *Locator) Arrival() []netip.Addr {
+	if arrival := l.arrival.Load(); arrival != nil {
+		return *arrival
+	}
+	return nil
 }

@@ -1,11 +1,18 @@
 package docker
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/docker/docker/api/types/container"
+
+	"dockreg/sidekick"
 )
 
 const (
@@ -169,5 +176,145 @@ func TestNegotiation(t *testing.T) {
 			mustLocate(t, l, "127.0.0.1:18000")
 			e.mustHaveBeenAsked(id, id)
 		})
+	}
+}
+
+// An engine that is replaced under its containers is spoken to in the versions that the
+// new one knows.
+func TestEngineIsReplaced(t *testing.T) {
+	t.Parallel()
+	e := newFakeEngine(t)
+	id := e.add("specific", "app")
+	path := socketPath(t)
+	l := locator(t, Config{Host: "unix://" + path}, procWith(id), "app-1")
+	for _, api := range []struct{ min, max int }{{12, 41}, {44, 52}, {24, 43}} {
+		e.min, e.max = api.min, api.max
+		_, stop := e.serve("unix", path)
+		mustLocate(t, l, "127.0.0.1:18000")
+		stop()
+	}
+}
+
+// An address that only something in front of the host may bring to where Docker has
+// published the port is found, with a warning: once, until that changes.
+func TestTranslatedAddress(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		recorded, published, ip string
+		want, doubt             string
+	}{
+		"another IPv4":            {"specific", "192.168.1.5", "10.1.0.101", "10.1.0.101:18000", "192.168.1.5:18000"},
+		"IPv4 for IPv6":           {"specific", "192.168.1.5", "2001:db8::1", "[2001:db8::1]:18000", "192.168.1.5:18000"},
+		"every IPv4 for IPv6":     {"specific", "0.0.0.0", "2001:db8::1", "[2001:db8::1]:18000", "0.0.0.0:18000"},
+		"every IPv6 for IPv4":     {"every-v6", "::", "10.1.0.101", "10.1.0.101:18012", "[::]:18012"},
+		"another IPv4, no --ip":   {"specific", "192.168.1.5", "", "192.168.1.5:18000", ""},
+		"the very IPv4":           {"specific", "10.1.0.101", "10.1.0.101", "10.1.0.101:18000", ""},
+		"every IPv4":              {"specific", "0.0.0.0", "10.1.0.101", "10.1.0.101:18000", ""},
+		"every IPv4, on loopback": {"specific", "0.0.0.0", "127.0.0.2", "127.0.0.2:18000", ""},
+		"another loopback":        {"specific", "127.0.0.1", "127.0.0.1", "127.0.0.1:18000", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newFakeEngine(t)
+			id := e.add(tt.recorded, "app")
+			_, raw := inspected(t, tt.recorded)
+			answers := strings.NewReplacer(`"127.0.0.1"`, `"`+tt.published+`"`)
+			e.from(body(answers.Replace(string(raw))))
+			var log strings.Builder
+			l := locator(t, Config{Host: e.onSocket(), IP: addr(tt.ip), Log: slog.New(slog.NewTextHandler(&log, nil))}, procWith(id), "app-1")
+			mustLocate(t, l, tt.want)
+			mustLocate(t, l, tt.want)
+			want := 0
+			if tt.doubt != "" {
+				want = 1
+			}
+			if strings.Count(log.String(), "level=WARN") != want || !strings.Contains(log.String(), tt.doubt) {
+				t.Errorf("want %d warnings of %s in\n%s", want, tt.doubt, log.String())
+			}
+			if addr(tt.ip).IsLoopback() {
+				return
+			}
+			e.from(body(strings.NewReplacer(`"127.0.0.1"`, `"192.168.1.6"`, `"::"`, `"192.168.1.6"`).Replace(string(raw))))
+			if _, err := l.Locate(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if tt.ip != "" && strings.Count(log.String(), "published=192.168.1.6:") != 1 {
+				t.Errorf("no warning of what has changed in\n%s", log.String())
+			}
+		})
+	}
+}
+
+// Docker's word that there is no address is one thing, that it gives no word another.
+func TestNoAddress(t *testing.T) {
+	t.Parallel()
+	for recorded, want := range map[string]bool{
+		"nothing": true, "starting": true, "starting-null": true, "no-network": true, "host-network": true, "other-ports": true,
+		"specific": false, // is another container's, see below
+		"":         false, // no such container
+	} {
+		t.Run(recorded, func(t *testing.T) {
+			t.Parallel()
+			e := newFakeEngine(t)
+			host := e.onSocket()
+			id := unknownID
+			if recorded != "" {
+				id = e.add(recorded, "app")
+			}
+			l := locator(t, Config{Host: host}, procWith(id), "app-1")
+			if recorded == "specific" {
+				mustLocate(t, l, "127.0.0.1:18000")
+				_, raw := inspected(t, "both")
+				e.from(body(string(raw)))
+				want = true
+			}
+			var none *sidekick.NoAddressError
+			if _, err := l.Locate(t.Context()); err == nil || errors.As(err, &none) != want {
+				t.Errorf("%v: an answer without an address: %t, want %t", err, !want, want)
+			}
+			for _, code := range []int{http.StatusNotFound, http.StatusInternalServerError} {
+				e.from(func(w http.ResponseWriter, _ *http.Request) { refuse(w, code, "no") })
+				if _, err := l.Locate(t.Context()); err == nil || errors.As(err, &none) {
+					t.Errorf("%d, %v: want an error, and no answer", code, err)
+				}
+			}
+		})
+	}
+}
+
+// Consumers arrive at the container's own IPs, or at those of the container whose network
+// it uses; in the host's network nobody knows where.
+func TestArrival(t *testing.T) {
+	t.Parallel()
+	for recorded, want := range map[string]string{"specific": "[172.17.0.2]", "container-network": "[172.17.0.2]", "host-network": "[]"} {
+		t.Run(recorded, func(t *testing.T) {
+			t.Parallel()
+			e := newFakeEngine(t)
+			id := e.add(recorded, "app")
+			e.add("both", "other")
+			l := locator(t, Config{Host: e.onSocket(), IP: addr("127.0.0.1")}, procWith(id), "app-1")
+			if got := l.Arrival(); got != nil {
+				t.Errorf("arrival %v before Docker was asked", got)
+			}
+			if _, err := l.Locate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprint(l.Arrival()); got != want {
+				t.Errorf("arrival %s, want %s", got, want)
+			}
+			e.from(body(`{}`))
+			_, err := l.Locate(t.Context())
+			mustSay(t, err, nil, "not complete")
+			if got := fmt.Sprint(l.Arrival()); got != want {
+				t.Errorf("arrival %s after an answer of no use, want %s", got, want)
+			}
+		})
+	}
+	var c container.InspectResponse
+	if err := json.Unmarshal([]byte(`{"NetworkSettings": {"Networks": {"a": {"IPAddress": "172.18.0.9", "GlobalIPv6Address": "fd00::9"}, "b": {"IPAddress": "172.17.0.9"}, "c": {}, "d": null}}}`), &c); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(arrivals(c)); got != "[172.17.0.9 172.18.0.9 fd00::9]" {
+		t.Errorf("arrivals %s", got)
 	}
 }

@@ -17,17 +17,17 @@ import (
 const maxHops = 5
 
 // self returns what Docker says about the own container.
-func (l *Locator) self(ctx context.Context) (container.InspectResponse, error) {
+func (l *Locator) self(ctx context.Context, e *engine) (container.InspectResponse, error) {
 	if name := l.config.Container; name != "" {
-		c, err := l.engine.inspect(ctx, name)
+		c, err := e.inspect(ctx, name)
 		if cerrdefs.IsNotFound(err) {
-			err = permanent(ErrNoSuchContainer, "%q, asked at %s", name, l.engine.host)
+			err = permanent(ErrNoSuchContainer, "%q, asked at %s", name, e.host)
 		}
 		return c, err
 	}
 	tried := candidates(l.proc, l.hostname)
 	for _, candidate := range tried {
-		c, err := l.engine.inspect(ctx, candidate)
+		c, err := e.inspect(ctx, candidate)
 		if cerrdefs.IsNotFound(err) {
 			continue
 		}
@@ -45,18 +45,18 @@ func (l *Locator) self(ctx context.Context) (container.InspectResponse, error) {
 	for i, id := range tried {
 		tried[i] = fmt.Sprintf("%.12s", id)
 	}
-	return container.InspectResponse{}, permanent(ErrUnknownSelf, "docker at %s knows none of %s", l.engine.host, strings.Join(tried, ", "))
+	return container.InspectResponse{}, permanent(ErrUnknownSelf, "docker at %s knows none of %s", e.host, strings.Join(tried, ", "))
 }
 
 // networkOf returns what Docker says about the container whose network c uses, which
 // is c itself except with --network container:X: published ports are X's.
-func (l *Locator) networkOf(ctx context.Context, c container.InspectResponse) (container.InspectResponse, error) {
+func networkOf(ctx context.Context, e *engine, c container.InspectResponse) (container.InspectResponse, error) {
 	for hops := 0; c.HostConfig.NetworkMode.IsContainer(); hops++ {
 		if hops == maxHops {
 			return c, fmt.Errorf("docker's answer: the containers whose network this one uses go on forever, with %.64q", c.ID)
 		}
 		var err error
-		if c, err = l.engine.inspect(ctx, c.HostConfig.NetworkMode.ConnectedContainer()); err != nil {
+		if c, err = e.inspect(ctx, c.HostConfig.NetworkMode.ConnectedContainer()); err != nil {
 			return c, fmt.Errorf("the container whose network this one uses: %w", err)
 		}
 	}

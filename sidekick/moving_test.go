@@ -1,0 +1,248 @@
+package sidekick
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const movedKey = "/service/10.1.0.101:32999"
+
+var (
+	movedAddr = netip.MustParseAddrPort("10.1.0.101:32999")
+
+	errAway         = errors.New("docker does not answer")
+	errNotPublished = &NoAddressError{&PermanentError{errors.New("the app's port is not published")}}
+	errNotYet       = &NoAddressError{errors.New("docker has not published the port yet")}
+)
+
+// locates lets the Locator answer so from now on.
+func (w *world) locates(addr netip.AddrPort, err error) {
+	w.from(func() { w.locate = func(context.Context) (netip.AddrPort, error) { return addr, err } })
+}
+
+// every is what a sidekick does, unless something is amiss, at its passes from one time
+// to another: it looks up the address with each sixth.
+func every(from, to time.Duration) (events []string) {
+	for at := from; at <= to; at += 5 * time.Second {
+		events = append(events, at.String()+" pass", at.String()+" register")
+		if at > 0 && at%(30*time.Second) == 0 {
+			events = append(events, at.String()+" locate")
+		}
+	}
+	return events
+}
+
+// The address is looked up again with a renewal, and a new one is registered at once.
+// The registry takes the earlier key away.
+func TestP1AddressMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(61 * time.Second)
+		w.locates(movedAddr, nil)
+		w.until(89 * time.Second)
+		w.want(every(0, 85*time.Second)...)
+		w.until(90*time.Second - time.Nanosecond)
+		w.from(func() {
+			w.register = func(context.Context) error {
+				w.from(func() { w.register, w.key = ok, movedKey }) // the first is a renewal
+				return nil
+			}
+		})
+		w.until(94 * time.Second)
+		w.end()
+		w.want(append(every(0, 90*time.Second), "1m30s register", "1m34s deregister", "1m34s end")...)
+		for _, line := range []string{`msg="the address has changed" address=10.1.0.101:32999 key=` + movedKey, "msg=registered key=" + theKey, "msg=registered key=" + movedKey} {
+			if n := w.logged(line); n != 1 {
+				t.Errorf("%q is logged %d times, want once", line, n)
+			}
+		}
+	})
+}
+
+// What can't change is not looked up.
+func TestFixedAddressIsNotLookedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.side.Locator = Fixed(theAddr)
+		w.begin()
+		w.until(2 * time.Minute)
+		w.mu.Lock()
+		looks := w.located
+		w.mu.Unlock()
+		if n := w.count(); looks != 0 || n != 50 {
+			t.Errorf("%d looks and %d events, want 25 passes and renewals", looks, n)
+		}
+		w.end()
+	})
+}
+
+// A Docker that gives no answer to use costs nothing, and a line in the log.
+func TestAddressIsKeptWithoutAnAnswer(t *testing.T) {
+	for name, err := range map[string]error{
+		"away":                  errAway,
+		"another engine's word": &PermanentError{errors.New("docker knows no such container")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, defaults)
+				w.begin()
+				w.until(time.Second)
+				w.locates(netip.AddrPort{}, err)
+				w.until(10 * time.Minute)
+				w.locates(theAddr, nil)
+				w.until(11 * time.Minute)
+				w.locates(netip.AddrPort{}, err)
+				w.until(13*time.Minute - time.Second)
+				w.want(every(0, 13*time.Minute-5*time.Second)...)
+				if n := w.logged("going on with the one it was"); n != 2 {
+					t.Errorf("logged %d times that Docker is away, want once for each time it is", n)
+				}
+				w.end()
+			})
+		})
+	}
+}
+
+// A look that hangs delays neither the renewal that it comes with, nor a repair.
+func TestP4RepairDuringALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(time.Second)
+		w.from(func() {
+			w.locate = func(ctx context.Context) (netip.AddrPort, error) { return netip.AddrPort{}, hang(ctx) }
+		})
+		w.until(30*time.Second + 100*time.Millisecond)
+		w.disturbed <- errors.New("the key was deleted")
+		w.until(34 * time.Second)
+		w.want(append(every(0, 30*time.Second), "30.1s register", "30.1s locate")...)
+		w.end()
+	})
+}
+
+// P1: a key goes, once Docker has said twice that the container has no address, and
+// comes back with it. What Docker doesn't say meanwhile changes nothing.
+func TestP1AddressIsGone(t *testing.T) {
+	for name, err := range map[string]error{"not published any more": errNotPublished, "not published yet": errNotYet} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, defaults)
+				w.begin()
+				w.until(time.Second)
+				w.locates(netip.AddrPort{}, err)
+				w.until(32*time.Second - time.Nanosecond)
+				w.want(append(every(0, 30*time.Second), "31s locate", "31s deregister", "31s locate")...)
+				w.until(40 * time.Second)
+				w.locates(netip.AddrPort{}, errAway)
+				w.until(51 * time.Second)
+				w.locates(theAddr, nil)
+				before := w.count()
+				w.until(57 * time.Second)
+				w.want(append(w.events[:before:before], "52s locate", "52s register", "55s pass", "55s register")...)
+				for _, line := range []string{"any more; trying again\" err=\"" + err.Error(), "msg=deregistered"} {
+					if n := w.logged(line); n != 1 {
+						t.Errorf("%q is logged %d times, want once", line, n)
+					}
+				}
+				if n := w.logged("msg=registered"); n != 2 {
+					t.Errorf("registered is logged %d times, want twice", n)
+				}
+				w.end()
+			})
+		})
+	}
+}
+
+// Said once, and not again, it was nonsense.
+func TestAddressIsThereAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(time.Second)
+		w.locates(netip.AddrPort{}, errNotPublished)
+		w.until(30500 * time.Millisecond)
+		w.locates(theAddr, nil)
+		w.until(64 * time.Second)
+		// The next look is 30 s after the one at 31 s.
+		w.want(append(append(every(0, 30*time.Second), "31s locate"),
+			"35s pass", "35s register", "40s pass", "40s register", "45s pass", "45s register", "50s pass", "50s register",
+			"55s pass", "55s register", "1m0s pass", "1m0s register")...)
+		w.end()
+	})
+}
+
+// A deregistering because the address is gone is tried again, with pauses.
+func TestAddressIsGoneWhileEtcdIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(29 * time.Second)
+		w.locates(netip.AddrPort{}, errNotPublished)
+		w.from(func() { w.deregister = refuse })
+		w.until(60 * time.Second)
+		if n := w.count(); n > 200 {
+			t.Errorf("%d events in a minute, want tries up to a second apart", n)
+		}
+		if n := w.logged("can't deregister"); n != 1 {
+			t.Errorf("logged %d times that it can't deregister, want once", n)
+		}
+		w.from(func() { w.deregister = ok })
+		w.until(62 * time.Second)
+		if n := w.logged("msg=deregistered"); n != 1 {
+			t.Errorf("deregistered %d times, want once", n)
+		}
+		w.end()
+	})
+}
+
+// P3: an app that comes up after a while is registered at the address that is its
+// container's by then.
+func TestP3AddressOfAnAppThatComesUp(t *testing.T) {
+	for _, down := range []time.Duration{20 * time.Second, 40 * time.Second} {
+		t.Run(fmt.Sprint(down), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, defaults)
+				w.probe = refuse
+				w.begin()
+				w.until(time.Second)
+				w.locates(movedAddr, nil)
+				w.until(down)
+				if down > 30*time.Second {
+					w.key = movedKey
+				}
+				w.from(func() { w.probe = ok })
+				w.until(down + 2*time.Second)
+				want := 0
+				if down > 30*time.Second {
+					want = 1
+				}
+				if n := w.logged("address has changed"); n != want || w.logged("msg=registered key="+w.key) != 1 {
+					t.Errorf("%d moves, want %d; log:\n%s", n, want, w.log.String())
+				}
+				w.end()
+			})
+		})
+	}
+}
+
+// P3: after a loss, an answer without an address is no silence: nothing is registered
+// before there is one.
+func TestP3LostKeyOfAContainerWithoutAnAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(time.Second)
+		w.loseOnce()
+		w.locates(netip.AddrPort{}, errNotYet)
+		w.until(9 * time.Second)
+		w.want("0s pass", "0s register", "5s pass", "5s register", "5.001s register failed", "5.001s locate", "5.001s pass",
+			"6.001s locate", "6.001s deregister", "6.001s locate", "8.001s locate")
+		w.end()
+	})
+}
