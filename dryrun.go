@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/settings"
 	"dockreg/sidekick"
 )
 
@@ -49,7 +47,7 @@ func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd
 		key := sidekick.Key(s.Parent, addr)
 		verdict += ": " + key
 		r.add("key", "%s", key)
-		r.add("record", "%s", quoted(s.Value))
+		r.add("record", "%s", settings.Printable(s.Value))
 		r.probe(ctx, s)
 		r.ask(ctx, client, key, s.TTL)
 		if r.reasons == nil {
@@ -108,18 +106,10 @@ func (r *report) ask(ctx context.Context, client *etcd.Client, key string, ttl t
 	}
 	there := "not there"
 	if len(found.Kvs) > 0 {
-		there = "there, with the record " + quoted(string(found.Kvs[0].Value))
+		there = "there, with the record " + settings.Printable(string(found.Kvs[0].Value))
 	}
 	r.add("etcd", "answers; the key is %s", there)
 	if granted := time.Duration(lease.TTL) * time.Second; granted > ttl {
 		r.add("TTL", "%s, which is the least that this etcd grants, and not %s", granted, ttl)
 	}
-}
-
-// quoted makes a text safe for a terminal, if it isn't.
-func quoted(text string) string {
-	if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) || c == unicode.ReplacementChar }) {
-		return strconv.Quote(text)
-	}
-	return text
 }

@@ -62,10 +62,19 @@ func prepare() {
 
 // versionCommand is --version as a word.
 func versionCommand() *cli.Command {
-	return &cli.Command{Name: "version", Usage: "print the version", HideHelpCommand: true, Action: func(c *cli.Context) error {
-		cli.VersionPrinter(c)
-		return nil
-	}}
+	return &cli.Command{
+		Name:         "version",
+		Usage:        "print the version",
+		HideHelp:     true,
+		OnUsageError: (&settings.Set{}).OnUsageError,
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return settings.Mistakes{fmt.Sprintf("version %q: a stray argument; nothing stands behind it", strings.Join(c.Args().Slice(), " "))}
+			}
+			cli.ShowVersion(c)
+			return nil
+		},
+	}
 }
 
 // run builds the command tree and runs it. It returns the exit code.

@@ -51,6 +51,9 @@ func TestDryRunsVerdict(t *testing.T) {
 		t.Errorf("exit code %d\n%s\nwant %s\nand on stderr %q", r.code, r.stdout, want, r.stderr)
 	}
 	_, settings, _ := strings.Cut(r.stdout, "\nsetting ")
+	if strings.Contains(r.stdout, "\x1b") {
+		t.Errorf("the terminal would act on it:\n%q", r.stdout)
+	}
 	if strings.Count(settings, "\n--") != 6 || strings.Contains(settings, "default") {
 		t.Errorf("the settings are not those given:\n%s", settings)
 	}

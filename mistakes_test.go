@@ -83,6 +83,7 @@ func TestP9Mistakes(t *testing.T) {
 		{instead("--etcd", "unix:///run/etcd"), `--etcd "unix:///run/etcd": etcd is not spoken to by unix://`},
 		{instead("--etcd", "http://a"), `--etcd "http://a": no port; give http://a:2379`},
 		{instead("--etcd", "10.0.0.1"), `--etcd "10.0.0.1": no port; give 10.0.0.1:2379`},
+		{instead("--etcd", "a/v3"), `--etcd "a/v3": no host, or no port from 1 to 65535; give http://host:port`},
 		{instead("--etcd", "https://[::1]/"), `--etcd "https://[::1]/": no port; give https://[::1]:2379`},
 		{instead("--etcd", "http://:2379"), `--etcd "http://:2379": no host`},
 		{instead("--etcd", "http://a:70000"), `--etcd "http://a:70000": no host, or no port`},
@@ -124,7 +125,8 @@ func TestP9Mistakes(t *testing.T) {
 
 		{right("--check", "ping"), `--check "ping": not a kind of check; give http:/path, https:/path, tcp, grpc`},
 		{right("--check", "http"), `--check "http": no path to ask for; give http:/ or http:/path`},
-		{right("--check", "http://127.0.0.1/health"), `--check "http:…": a whole URL; the host and the port are the app's: give the path alone, such as http:/path`},
+		{right("--check", "http://localhost:8000/health"), `--check "http:…": a host, which the probe finds by itself; give http:/health`},
+		{right("--check", "https://127.0.0.1"), `--check "https:…": a host, which the probe finds by itself; give https:/`},
 		{right("--check", "https:health"), `--check "https:…": no path to ask for`},
 		{right("--check", "grpc:"), `--check "grpc:": no service after the colon`},
 		{right("--check", "tcp:80"), `--check "tcp:…": not a kind of check`},

@@ -25,7 +25,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			words := strings.Split(strings.NewReplacer("https:", "http:").Replace(err.Error()), "; give ")
 			known := []string{
-				"no path to ask for", "a whole URL; the host and the port are the app's: give the path alone, such as http:/path", "no service after the colon", "no command to run", "not a kind of check",
+				"no path to ask for", "a host, which the probe finds by itself", "no service after the colon", "no command to run", "not a kind of check",
 				"what follows a # is never sent; leave it out, or write %23",
 				"a quote is not closed; quote as in a shell, such as exec:check 'two words'",
 			}

@@ -30,11 +30,11 @@ const (
 func parseHTTP(scheme string) func(string, target, string) (*Probe, error) {
 	return func(rest string, app target, agent string) (*Probe, error) {
 		path := strings.TrimPrefix(rest, ":")
-		if strings.HasPrefix(path, "//") {
-			return nil, fmt.Errorf("a whole URL; the host and the port are the app's: give the path alone, such as %s:/path", scheme)
-		}
 		u, err := url.Parse(path)
-		if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, isSpace) {
+		if err == nil && u.Host != "" {
+			return nil, fmt.Errorf("a host, which the probe finds by itself; give %s:%s", scheme, pathOf(u))
+		}
+		if err != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsFunc(path, isSpace) {
 			return nil, fmt.Errorf("no path to ask for; give %s:/ or %s:/path", scheme, scheme)
 		}
 		if strings.Contains(path, "#") {
@@ -46,6 +46,19 @@ func parseHTTP(scheme string) func(string, target, string) (*Probe, error) {
 		}
 		return &Probe{show: show, ask: newHTTP(scheme, u, app, agent).ask}, nil
 	}
+}
+
+// pathOf is the path of a URL that was given in place of one, without what may be a
+// password in the host's part.
+func pathOf(u *url.URL) string {
+	path := u.EscapedPath()
+	switch {
+	case path == "":
+		return "/"
+	case strings.Contains(path, "@"):
+		return "/path"
+	}
+	return path
 }
 
 func isSpace(r rune) bool { return r <= ' ' || r == 0x7f }

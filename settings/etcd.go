@@ -280,7 +280,7 @@ func (e *Etcd) parseURL(text string) (*url.URL, error) {
 		return nil, errors.New("not a URL")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("etcd is not spoken to by %s://", u.Scheme)
-	case u.Hostname() != "" && u.Port() == "":
+	case u.Hostname() != "" && u.Port() == "" && strings.TrimSuffix(u.RequestURI(), "/") == "" && u.Fragment == "":
 		return u, errNoPort
 	case u.Hostname() == "" || !isPort(u.Port()):
 		return nil, errors.New("no host, or no port from 1 to 65535")

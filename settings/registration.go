@@ -48,7 +48,7 @@ func (s *Set) Registration(agent string) *Registration {
 		fall:      add(s, define(groupCheck, "fall", "N", "1", "failures in a row to deregister"), parseCount),
 		container: add(s, define(groupContainer, "container", "ID", "", "this container's id or name; by default found out"), parseContainer),
 		drain:     add(s, define(groupRuns, "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting"), parseTime),
-		dryRun:    add(s, define(groupRuns, "dry-run", "", "", "find everything out, show it, probe once, write nothing; exit 0,\nor 1 with the reason why the app would not be registered now"), parseBool),
+		dryRun:    add(s, define(groupRuns, "dry-run", "", "", "find everything out, probe once, write nothing; say whether the\napp would be registered, and exit with 0, or why not, and with 1"), parseBool),
 	}
 	r.port.required = "give the app's port inside the container, such as --port 8000"
 	r.check.secret = true

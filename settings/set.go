@@ -135,20 +135,20 @@ func (s *Set) suggestion(name string) string {
 	return "dockreg help lists them"
 }
 
-// Show writes a table of the settings that somebody has given, or of all as they are in
-// force, and where they come from, with what is secret left out.
+// Show writes a table of the settings that differ from their default, or of all, as they
+// are in force, and where they come from, with what is secret left out.
 func (s *Set) Show(w io.Writer, all bool) {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(out, "\nsetting\tvalue\tset by")
 	for _, f := range s.all {
-		if !f.isGiven() && !all {
+		if !all && f.text() == f.fallback {
 			continue
 		}
 		by := "default"
 		if f.isGiven() {
 			by = f.label()
 		}
-		_, _ = fmt.Fprintf(out, "--%s\t%s\t%s\n", f.Name, cmp.Or(f.shown, f.text()), by)
+		_, _ = fmt.Fprintf(out, "--%s\t%s\t%s\n", f.Name, Printable(cmp.Or(f.shown, f.text())), by)
 	}
 	_ = out.Flush()
 }

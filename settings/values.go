@@ -70,6 +70,14 @@ func isPlain(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
+// Printable returns a text, quoted if a terminal would act on what is in it.
+func Printable(text string) string {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
 // digits is a number that lacks its unit.
 var digits = regexp.MustCompile(`^[0-9]+$`)
 
