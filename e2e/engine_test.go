@@ -49,8 +49,8 @@ func startEngine(t *testing.T) *testbed.Engine {
 }
 
 // A Docker engine that restarts under its containers, with live-restore, costs no
-// key: dockreg asks it at its own start, and after a lease was lost. Started while the engine is away,
-// dockreg says so once, and registers when the engine is back.
+// key: what it doesn't say while it is away changes nothing. Started meanwhile, dockreg says
+// so once, and registers when the engine is back.
 func TestDockerEngineRestarts(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

@@ -129,9 +129,8 @@ func choose(bindings []netip.AddrPort, port int, ip netip.Addr) (netip.AddrPort,
 			return bindings[i], nil
 		}
 	}
-	literal, _, _ := strings.Cut(netip.AddrPortFrom(ip, 0).String(), ":0")
-	return netip.AddrPort{}, permanent(ErrOutOfReach, "port %d is published on %s, which nobody can dial at %s; start it with: docker run -p %s::%d …",
-		port, join(bindings), ip, literal, port)
+	return netip.AddrPort{}, permanent(ErrOutOfReach, "port %d is published on %s, which nobody can dial at %s; start it with: docker run -p %s:%d …",
+		port, join(bindings), ip, net.JoinHostPort(ip.String(), ""), port)
 }
 
 func join(bindings []netip.AddrPort) string {
