@@ -46,7 +46,7 @@ func TestP1AddressMoves(t *testing.T) {
 		w.until(61 * time.Second)
 		w.locates(movedAddr, nil)
 		w.until(89 * time.Second)
-		w.want(every(85*time.Second)...)
+		w.want(every(85 * time.Second)...)
 		w.until(90*time.Second - time.Nanosecond)
 		w.from(func() {
 			w.register = func(context.Context) error {
@@ -99,7 +99,7 @@ func TestAddressIsKeptWithoutAnAnswer(t *testing.T) {
 				w.until(11 * time.Minute)
 				w.locates(netip.AddrPort{}, err)
 				w.until(13*time.Minute - time.Second)
-				w.want(every(13*time.Minute-5*time.Second)...)
+				w.want(every(13*time.Minute - 5*time.Second)...)
 				if n := w.logged("going on with the one it was"); n != 2 {
 					t.Errorf("logged %d times that Docker is away, want once for each time it is", n)
 				}
