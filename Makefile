@@ -86,6 +86,7 @@ E2E := cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps DOCKREG
 .PHONY: e2e
 e2e: images build-$(shell go env GOARCH) ## run the tests across real Docker, etcd and supervisord
 	$(STEP) "compiling the etcd to test with, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./etcd ./fleet ./soak
+	$(STEP) "testing the soak's judge" go test -C e2e -count=1 ./soak
 	$(STEP) "compiling the end-to-end tests" sh -c 'cd e2e && $(GOTEST) -c -o $(BIN)/e2e.test .'
 	$(STEP) "testing with containers, in two or three minutes" sh -c '$(E2E) -test.skip "$(WAITING)|$(COUNTING)" -test.parallel 6'
 	$(STEP) "testing under load, in a minute or two" sh -c '$(E2E) -test.run "$(COUNTING)" -test.parallel $(if $(DOCKREG_LONG),1,2)'

@@ -86,13 +86,13 @@ func (s *soak) pair(ctx context.Context, a *address, c chance, kill bool) error 
 	return s.end(a, c.IntN(2), kill)
 }
 
-// operate deletes and overwrites keys and revokes leases until ctx ends. It never
-// asks a member that fails: what is sent to one that is cut off can still arrive, and
-// be done, once it is not.
+// operate deletes and overwrites keys, takes them off their leases, and revokes those,
+// until ctx ends. It never asks a member that fails: what is sent to one that is cut off
+// can still arrive, and be done, once it is not.
 func (s *soak) operate(ctx context.Context, c chance) {
 	for sleep(ctx, c.between(100*time.Millisecond, 1500*time.Millisecond)) {
 		a := s.addresses[c.IntN(len(s.addresses))]
-		act := []func(context.Context, *clientv3.Client, string) error{deleteKey, overwriteKey, revokeLease}[c.IntN(3)]
+		act := []func(context.Context, *clientv3.Client, string) error{deleteKey, overwriteKey, unleaseKey, revokeLease}[c.IntN(4)]
 		s.faults.Add(1)
 		s.hands.Lock()
 		s.judge.touches(a)
@@ -114,6 +114,20 @@ func overwriteKey(ctx context.Context, etcd *clientv3.Client, key string) error 
 	_, err := etcd.Txn(ctx).
 		If(clientv3.Compare(clientv3.LeaseValue(key), ">", 0)).
 		Then(clientv3.OpPut(key, "an operator's")).
+		Commit()
+	return err
+}
+
+// unleaseKey puts what is there again, without a lease: the key would be there for ever.
+func unleaseKey(ctx context.Context, etcd *clientv3.Client, key string) error {
+	found, err := etcd.Get(ctx, key)
+	if err != nil || len(found.Kvs) == 0 || found.Kvs[0].Lease == 0 {
+		return err
+	}
+	kv := found.Kvs[0]
+	_, err = etcd.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).
+		Then(clientv3.OpPut(key, string(kv.Value))).
 		Commit()
 	return err
 }

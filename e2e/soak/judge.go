@@ -37,6 +37,7 @@ type judge struct {
 
 	mu        sync.Mutex
 	addresses map[string]*address // by key
+	leases    map[int64]*instance // whose each is that a key was on
 	findings  map[string]*finding // by promise
 	revision  int64               // up to which the keys are known
 	deletions int
@@ -62,9 +63,9 @@ type finding struct {
 
 // slack is what is added to each bound. hardship is added where a member fails: that
 // has to be noticed, the member given up, and perhaps a leader elected. exhaustion is
-// added where the machine is busy: what takes a millisecond takes longer than quick, or
-// an app that is well fails a probe. It is taken to be busy for busyFor: little tells of
-// it in between.
+// added where the machine is busy: what takes a millisecond takes longer than quick. It
+// is taken to be busy for busyFor: little tells of it in between. An app that is well and
+// fails a probe excuses its own instance alone.
 //
 // What an operator got no answer to may be done as much as doubt later: a packet that
 // is lost is sent again after 13 s, if the last try was at 6 s.
@@ -105,7 +106,7 @@ func bound(promise string) time.Duration {
 }
 
 func newJudge(log *slog.Logger) *judge {
-	j := &judge{log: log, addresses: map[string]*address{}, findings: map[string]*finding{}}
+	j := &judge{log: log, addresses: map[string]*address{}, leases: map[int64]*instance{}, findings: map[string]*finding{}}
 	for _, p := range promises {
 		j.findings[p.name] = &finding{}
 	}
@@ -227,7 +228,6 @@ func (j *judge) probed(a *address, i *instance, err error) {
 	i.failed = time.Now()
 	if a.failing.IsZero() && time.Since(a.passing) > interval {
 		j.unproven++
-		j.busy = i.failed
 	}
 }
 

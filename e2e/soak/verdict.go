@@ -22,17 +22,20 @@ func (j *judge) take(events []*clientv3.Event) {
 		if e.Type == clientv3.EventTypeDelete {
 			j.deleted(a, now)
 		} else {
-			j.put(a, string(e.Kv.Value), now)
+			j.put(a, string(e.Kv.Value), e.Kv.Lease, now)
 		}
 	}
 }
 
-func (j *judge) put(a *address, record string, now time.Time) {
+func (j *judge) put(a *address, record string, lease int64, now time.Time) {
 	var by *instance
 	if n := slices.IndexFunc(a.all, func(i *instance) bool { return i.record == record }); n >= 0 {
 		by = a.all[n]
 	}
-	j.log.Debug("put", "key", a.key, "record", record)
+	j.log.Debug("put", "key", a.key, "record", record, "lease", lease)
+	if by != nil && !j.leased(a, by, lease, now) {
+		by = nil // it is no better than a record of somebody else's
+	}
 	before := a.holder
 	switch {
 	case by == nil:
@@ -50,13 +53,36 @@ func (j *judge) put(a *address, record string, now time.Time) {
 	a.there, a.holder, a.written = true, by, now
 }
 
+// leased says whether a key that was put with an instance's record is on a lease of that
+// instance's. If it isn't, and no operator has had a hand in it, a promise is broken: the
+// key would outlive its instance, or end with another.
+func (j *judge) leased(a *address, by *instance, lease int64, now time.Time) bool {
+	owner, known := j.leases[lease]
+	switch {
+	case lease != 0 && (!known || owner == by):
+		j.leases[lease] = by
+		return true
+	case j.operated(a, now):
+	case lease == 0:
+		j.broken("P8", a, "%s put its key without a lease", by.record)
+	default:
+		j.broken("P8", a, "%s put its key on a lease of %s", by.record, owner.record)
+	}
+	return false
+}
+
+// operated says whether an operator may have done what has just been seen of a key.
+func (j *judge) operated(a *address, now time.Time) bool {
+	return a.touching || a.touched.After(now.Add(-slack)) || a.doubted.After(now.Add(-doubt))
+}
+
 func (j *judge) deleted(a *address, now time.Time) {
 	j.deletions++
 	i, from := a.holder, now.Add(-slack)
 	a.there, a.holder, a.wrong, a.damaged = false, nil, now, false
 	why := ""
 	switch {
-	case a.touching || a.touched.After(from) || a.doubted.After(now.Add(-doubt)):
+	case j.operated(a, now):
 		why, a.damaged = "an operator", true
 	case i == nil:
 		j.broken("P3", a, "a key that is no instance's was deleted")
