@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,20 +19,63 @@ const (
 	// mostFiles is how many of a process's files are looked at. A server opens its
 	// listening socket before it has thousands of connections, so its number is low.
 	mostFiles = 4096
+	// mostOfAll is how many files are looked at in one scan: with the host's processes
+	// (docker run --pid=host) there may be very many.
+	mostOfAll = 1 << 16
 )
 
-// holders returns the processes below proc, usually /proc, that hold one of the
-// sockets, and those of which it can't be told: to read the links in another
-// user's /proc/<pid>/fd takes CAP_SYS_PTRACE, which a container doesn't have by
-// default.
-func holders(proc string, sockets []Listener) (holding, hidden []int) {
-	names, err := readNames(proc)
-	if err != nil {
-		return nil, nil
-	}
+// holders finds the processes that hold sockets.
+type holders struct {
+	proc string // usually /proc
+
+	of              []Listener // what the latest scan was for
+	holding, hidden []int      // what it found
+	at              time.Time  // when it began
+	took            time.Duration
+	looked          int // files, in all scans
+}
+
+// find returns the processes that hold one of the sockets, and those of which it can't be
+// told: to read the links in another user's /proc/<pid>/fd takes CAP_SYS_PTRACE, which a
+// container doesn't have by default.
+//
+// It scans all processes, unless that would take more than a hundredth of the time. Then
+// what the latest scan found is looked at again, if it was for the same sockets.
+func (h *holders) find(sockets []Listener) (holding, hidden []int) {
 	links := make([]string, len(sockets))
 	for i, s := range sockets {
 		links[i] = fmt.Sprintf("socket:[%d]", s.Inode)
+	}
+	switch {
+	case time.Since(h.at) >= lookShare*h.took:
+		h.scan(sockets, links)
+		return h.holding, h.hidden
+	case !slices.Equal(h.of, sockets):
+		return nil, nil
+	}
+	again := func(pids []int) (still, hidden []int) {
+		for _, pid := range pids {
+			switch ok, err := h.holds(pid, links); {
+			case ok:
+				still = append(still, pid)
+			case errors.Is(err, os.ErrPermission):
+				hidden = append(hidden, pid)
+			}
+		}
+		return still, hidden
+	}
+	holding, _ = again(h.holding)
+	_, hidden = again(h.hidden)
+	return holding, hidden
+}
+
+// scan looks at all processes.
+func (h *holders) scan(sockets []Listener, links []string) {
+	h.at, h.of, h.holding, h.hidden = time.Now(), slices.Clone(sockets), nil, nil
+	defer func() { h.took = time.Since(h.at) }()
+	names, err := readNames(h.proc)
+	if err != nil {
+		return
 	}
 	var pids []int
 	for _, name := range names {
@@ -40,15 +84,14 @@ func holders(proc string, sockets []Listener) (holding, hidden []int) {
 		}
 	}
 	slices.Sort(pids)
-	for _, pid := range pids {
-		switch ok, err := holds(fmt.Sprintf("%s/%d/fd", proc, pid), links); {
-		case ok && len(holding) < mostProcesses:
-			holding = append(holding, pid)
-		case errors.Is(err, os.ErrPermission) && len(hidden) < mostProcesses:
-			hidden = append(hidden, pid)
+	for before := h.looked; len(pids) > 0 && h.looked-before < mostOfAll; pids = pids[1:] {
+		switch ok, err := h.holds(pids[0], links); {
+		case ok && len(h.holding) < mostProcesses:
+			h.holding = append(h.holding, pids[0])
+		case errors.Is(err, os.ErrPermission) && len(h.hidden) < mostProcesses:
+			h.hidden = append(h.hidden, pids[0])
 		}
 	}
-	return holding, hidden
 }
 
 func readNames(dir string) ([]string, error) {
@@ -60,9 +103,9 @@ func readNames(dir string) ([]string, error) {
 	return d.Readdirnames(-1)
 }
 
-// holds says whether dir, a process's fd, has one of the links.
-func holds(dir string, links []string) (bool, error) {
-	d, err := os.Open(dir)
+// holds says whether a process has one of the links among its files.
+func (h *holders) holds(pid int, links []string) (bool, error) {
+	d, err := os.Open(fmt.Sprintf("%s/%d/fd", h.proc, pid))
 	if err != nil {
 		return false, err
 	}
@@ -76,6 +119,7 @@ func holds(dir string, links []string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		h.looked += len(names)
 		for _, name := range names {
 			n, err := unix.Readlinkat(int(d.Fd()), name, link[:])
 			if errors.Is(err, os.ErrPermission) {

@@ -308,7 +308,8 @@ func TestHolders(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(proc, "200"), 0o700); err != nil { // ended meanwhile
 		t.Fatal(err)
 	}
-	holding, hidden := holders(proc, []Listener{{Inode: 12}, {Inode: 13}})
+	h := &holders{proc: proc}
+	holding, hidden := h.find([]Listener{{Inode: 12}, {Inode: 13}})
 	if !slices.Equal(holding, []int{7, 12}) || hidden != nil {
 		t.Errorf("holders = %v, %v; want 7 and 12", holding, hidden)
 	}

@@ -28,7 +28,8 @@ type Watcher struct {
 	Log  *slog.Logger // says at debug level how it watches, when that changes
 
 	sockets []Listener // that listened when the port was last looked at
-	sign    time.Time  // the latest one
+	holders holders
+	sign    time.Time // the latest one
 	said    string
 }
 
@@ -88,7 +89,8 @@ func (w *Watcher) look() (gone bool, took time.Duration) {
 // learn opens what tells of the end of the app's processes, or nil if nothing does. It
 // is sure if they are known to be the app's.
 func (w *Watcher) learn() (processes *pidfd.Set, sure bool) {
-	holding, hidden := holders("/proc", w.sockets)
+	w.holders.proc = "/proc"
+	holding, hidden := w.holders.find(w.sockets)
 	watched, by := holding, "the processes that hold its socket"
 	if sure = len(holding) > 0; !sure {
 		watched, by = hidden, "the processes that might hold its socket"
