@@ -54,12 +54,13 @@ func start(words, env []string) *command {
 	return c
 }
 
-// kill kills all of the command's group. That fails if nobody is left, or may not be
+// kill kills the command, and all of its group. That fails if nobody is left, or may not be
 // killed.
 func (c *command) kill() {
 	select {
 	case <-c.started:
 		_ = unix.Kill(-c.Process.Pid, unix.SIGKILL)
+		_ = unix.Kill(c.Process.Pid, unix.SIGKILL) // it may have left its group
 	default:
 	}
 }
