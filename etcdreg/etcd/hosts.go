@@ -53,6 +53,9 @@ func (h *hosts) addresses(ctx context.Context, host string) ([]netip.Addr, error
 	if err != nil && known != nil && (!errors.As(err, &dns) || !dns.IsNotFound) {
 		return known, nil
 	}
+	if err == nil && len(found) == 0 {
+		err = &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
+	}
 	if err != nil {
 		return nil, err
 	}
