@@ -22,6 +22,11 @@ const (
 	// mostOfAll is how many files are looked at in one scan: with the host's processes
 	// (docker run --pid=host) there may be very many.
 	mostOfAll = 1 << 16
+	// perFile is about what a look at one costs. The clock would count others' work, too.
+	perFile = 2 * time.Microsecond
+	// whileUnknown is how much more of the time scans may take while nobody is known who
+	// holds the sockets.
+	whileUnknown = 10
 )
 
 // holders finds the processes that hold sockets.
@@ -30,9 +35,10 @@ type holders struct {
 
 	of              []Listener // what the latest scan was for
 	holding, hidden []int      // what it found
-	at              time.Time  // when it began
-	took            time.Duration
-	looked          int // files, in all scans
+	at              time.Time  // when it was
+	cost            time.Duration
+	from            int // the pid at which it had enough; 0: it came to the end, or found somebody
+	looked          int // files, by all scans
 }
 
 // find returns the processes that hold one of the sockets, and those of which it can't be
@@ -40,18 +46,16 @@ type holders struct {
 // container doesn't have by default.
 //
 // It scans all processes, unless that would take more than a hundredth of the time. Then
-// what the latest scan found is looked at again, if it was for the same sockets.
+// those whom the latest scan found are looked at again, if it was for the same sockets.
 func (h *holders) find(sockets []Listener) (holding, hidden []int) {
 	links := make([]string, len(sockets))
 	for i, s := range sockets {
 		links[i] = fmt.Sprintf("socket:[%d]", s.Inode)
 	}
-	switch {
-	case time.Since(h.at) >= lookShare*h.took:
+	since := time.Since(h.at)
+	if since >= lookShare*h.cost {
 		h.scan(sockets, links)
 		return h.holding, h.hidden
-	case !slices.Equal(h.of, sockets):
-		return nil, nil
 	}
 	again := func(pids []int) (still, hidden []int) {
 		for _, pid := range pids {
@@ -64,15 +68,22 @@ func (h *holders) find(sockets []Listener) (holding, hidden []int) {
 		}
 		return still, hidden
 	}
-	holding, _ = again(h.holding)
-	_, hidden = again(h.hidden)
+	if slices.Equal(h.of, sockets) {
+		holding, _ = again(h.holding)
+		_, hidden = again(h.hidden)
+	}
+	if holding == nil && since >= lookShare*h.cost/whileUnknown {
+		h.scan(sockets, links)
+		return h.holding, h.hidden
+	}
 	return holding, hidden
 }
 
-// scan looks at all processes.
+// scan looks at all processes, or goes on where the latest scan had enough.
 func (h *holders) scan(sockets []Listener, links []string) {
+	before := h.looked
+	defer func() { h.cost = perFile * time.Duration(h.looked-before) }()
 	h.at, h.of, h.holding, h.hidden = time.Now(), slices.Clone(sockets), nil, nil
-	defer func() { h.took = time.Since(h.at) }()
 	names, err := readNames(h.proc)
 	if err != nil {
 		return
@@ -84,7 +95,16 @@ func (h *holders) scan(sockets []Listener, links []string) {
 		}
 	}
 	slices.Sort(pids)
-	for before := h.looked; len(pids) > 0 && h.looked-before < mostOfAll; pids = pids[1:] {
+	next, _ := slices.BinarySearch(pids, h.from)
+	pids = slices.Concat(pids[next:], pids[:next])
+	h.from = 0
+	for ; len(pids) > 0; pids = pids[1:] {
+		if h.looked-before >= mostOfAll {
+			if h.holding == nil {
+				h.from = pids[0]
+			}
+			return
+		}
 		switch ok, err := h.holds(pids[0], links); {
 		case ok && len(h.holding) < mostProcesses:
 			h.holding = append(h.holding, pids[0])

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // Where there are very many processes with very many files, as with the host's, a scan
@@ -29,12 +30,8 @@ func TestHoldersAmongVeryMany(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	app := t.TempDir()
-	if err := os.Symlink("socket:[12]", filepath.Join(app, "3")); err != nil {
-		t.Fatal(err)
-	}
-	process(10, app)
-	process(11, app)
+	process(10, filesWith(t, "socket:[12]"))
+	process(11, filesWith(t, "socket:[12]"))
 	for pid := range 100 { // 400,000 files
 		process(1000+pid, files)
 	}
@@ -50,7 +47,7 @@ func TestHoldersAmongVeryMany(t *testing.T) {
 	if most := mostOfAll + mostFiles; h.looked > most {
 		t.Errorf("%d files were looked at, want %d at the most", h.looked, most)
 	}
-	h.took *= 1000 // however fast this machine is
+	h.cost = time.Hour // however slow this machine is
 	for n := range 5 {
 		before := h.looked
 		want(sockets, 10, 11)
@@ -67,6 +64,27 @@ func TestHoldersAmongVeryMany(t *testing.T) {
 	if h.looked != before {
 		t.Error(fmt.Sprint(h.looked-before) + " files were looked at")
 	}
-	h.took = 0
-	want([]Listener{{Inode: 12}}, 11)
+	h.at = h.at.Add(-lookShare * h.cost / whileUnknown)
+	want([]Listener{{Inode: 12}}, 11) // nobody is known, which makes haste
+
+	// One that comes behind all those is found by the scans after, which go on.
+	process(2000, filesWith(t, "socket:[14]"))
+	for scans := 0; ; scans++ {
+		h.cost = 0
+		if holding, _ := h.find([]Listener{{Inode: 14}}); slices.Equal(holding, []int{2000}) {
+			break
+		}
+		if scans == 10 {
+			t.Fatal("a high pid is never found")
+		}
+	}
+}
+
+// filesWith are the files of a process that has this one.
+func filesWith(t *testing.T, link string) string {
+	dir := t.TempDir()
+	if err := os.Symlink(link, filepath.Join(dir, "3")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
