@@ -112,6 +112,26 @@ func TestP5HungMember(t *testing.T) {
 	})
 }
 
+// P5: a member that is killed is passed over by the first call: in a fleet, each call that
+// fails is followed by a pause.
+func TestP5KilledMember(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		members := startCluster(t, binary)
+		r := newRegistry(t, 20*time.Second, members...)
+		registerSoon(t, r)
+		in := slices.IndexFunc(members, func(s *server) bool { return s.url == r.client.Member() })
+		members[in].kill()
+		wantDisturbed(t, r, "connection to etcd broke")
+		err := unhurried(func() error { return r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}) })
+		if err != nil && strings.Contains(err.Error(), members[in].url) {
+			t.Errorf("Register = %v, want another member to be asked by the same call", err)
+		}
+		registerSoon(t, r)
+		wantKey(t, members[(in+1)%3].client(), r)
+	})
+}
+
 // P6: an etcd that comes back, with its data or without, has the key again. That
 // the connection broke is noticed, and not only at the next renewal.
 func TestP6EtcdComesBack(t *testing.T) {

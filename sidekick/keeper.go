@@ -7,13 +7,6 @@ import (
 	"time"
 )
 
-const (
-	// renewals is how many renewals fit into one TTL at the most, unless that leaves too
-	// little to spare. Passes that follow each other faster renew nothing; at the default
-	// settings each renews.
-	renewals = 5
-)
-
 // keeper brings the registry to where the verdicts want it: registered while the
 // app is up, deregistered once it is down. It decides what is due, makes the call, and
 // takes in the result. One call is under way at a time, beside the loop, so that an
@@ -131,13 +124,13 @@ func (k *keeper) decide() callKind {
 		return deregister
 	case !k.up:
 		return nothing
-	case k.missed > 0, k.lost.After(k.located), k.lookDue() && !k.exists:
+	case k.missed >= misses, k.lost.After(k.located), !k.exists && (k.missed > 0 || k.lookDue()):
 		return locate
 	case k.proof.Before(k.lost), time.Since(k.proof) > k.settings.Interval+k.settings.Timeout:
 		return nothing
 	case !k.held || k.renewalDue():
 		return register
-	case k.lookDue():
+	case k.missed > 0, k.lookDue():
 		return locate
 	}
 	return nothing
@@ -146,12 +139,9 @@ func (k *keeper) decide() callKind {
 // wanted says whether the key is to be there.
 func (k *keeper) wanted() bool { return k.up && k.missed < misses }
 
-// renewalDue says whether the latest pass is to renew the lease. Where failures are
-// tolerated each one does: the lease has to last through them.
+// renewalDue says whether the latest pass is to renew the lease.
 func (k *keeper) renewalDue() bool {
-	c := k.settings
-	every := min(c.TTL/renewals, c.Spare()-LeastSpare)
-	return k.proof.After(k.renewed) && (c.Fall > 1 || k.proof.Sub(k.renewed) >= every)
+	return k.proof.After(k.renewed) && k.proof.Sub(k.renewed) >= k.settings.renewEvery()
 }
 
 // start makes a call, beside the loop.
@@ -206,14 +196,16 @@ func (k *keeper) disturbed(reason error) {
 	if k.call != nil {
 		k.call.disturbed = true
 	}
-	if !k.held {
+	switch {
+	case k.held:
+		k.journal.disturbed(reason)
+	case k.call == nil || k.call.kind != register:
 		return
 	}
 	if k.call != nil && k.call.kind == locate {
 		k.call.cancel() // there is time for it later
 	}
 	k.held = false
-	k.journal.disturbed(reason)
 	k.notBefore = time.Now().Add(k.repair.after(reason))
 }
 
@@ -249,8 +241,11 @@ func (k *keeper) registered(c *call) {
 		k.journal.holds()
 	}
 	k.renewed = c.proof
-	k.held = !c.disturbed
-	k.hurry()
+	if k.held = !c.disturbed; k.held {
+		k.hurry()
+	} else {
+		k.retry.reset() // the pause before the repair stays
+	}
 }
 
 func (k *keeper) deregistered() {

@@ -138,6 +138,41 @@ func TestP4RepairsThatAreUndone(t *testing.T) {
 	})
 }
 
+// P4: what undoes each repair before that has ended is answered no more often, either, and
+// a fleet's repairs are spread all the same.
+func TestP4RepairsThatAreUndoneWhileUnderWay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		reason      error
+		least, most int // repairs in 20 s
+	}{
+		"by somebody":         {errors.New("the key was overwritten"), 35, 100},
+		"by a broken network": {fleetError("the connection broke"), 2, 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, defaults)
+				w.begin()
+				w.until(time.Second)
+				w.from(func() {
+					w.register = func(context.Context) error {
+						w.disturbed <- tt.reason
+						time.Sleep(time.Millisecond)
+						return nil
+					}
+				})
+				w.disturbed <- tt.reason
+				before := w.count()
+				w.until(21 * time.Second)
+				if n := w.count() - before; n < tt.least || n > tt.most {
+					t.Errorf("%d events in 20 s, want %d to %d", n, tt.least, tt.most)
+				}
+				w.from(func() { w.register = ok })
+				w.end()
+			})
+		})
+	}
+}
+
 // P4: a disturbance is repaired at once, not at the next pass.
 func TestP4DisturbanceIsRepairedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -229,59 +264,4 @@ func TestP1PassDuringADeregister(t *testing.T) {
 		w.from(func() { w.deregister = ok })
 		w.end()
 	})
-}
-
-// P5: with the shortest TTL that fits the other settings, any one renewal may fail after
-// 1.5 s, and the next one take as long: the lease outlives that, whatever the probes take.
-func TestP5OneRenewalMayFail(t *testing.T) {
-	for _, c := range []Config{
-		{Interval: 5 * time.Second, Timeout: 3 * time.Second, Fall: 1, TTL: 12 * time.Second},
-		{Interval: 10 * time.Second, Timeout: 500 * time.Millisecond, Fall: 1, TTL: 15 * time.Second},
-		{Interval: time.Second, Timeout: time.Second, Fall: 1, TTL: 6 * time.Second},
-		{Interval: time.Second, Timeout: time.Second, Fall: 1, TTL: 7 * time.Second},
-		{Interval: time.Second, Timeout: time.Second, Fall: 1, TTL: 20 * time.Second},
-		{Interval: 4 * time.Second, Timeout: 4 * time.Second, Fall: 3, TTL: 20 * time.Second},
-	} {
-		for failing := range 16 {
-			failing, every := 2+failing/2, 2+failing%2*2 // of the calls; of the probes, which takes as long as it may
-			t.Run(fmt.Sprintf("%s+%s,%d,%s/%d/%d", c.Interval, c.Timeout, c.Fall, c.TTL, failing, every), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					c.Parent, c.Value, c.Rise = defaults.Parent, defaults.Value, 1
-					w := newWorld(t, c)
-					probes, calls := 0, 0
-					w.probe = func(context.Context) error { // failing as often as may be
-						if probes++; probes%every == every-1 {
-							time.Sleep(c.Timeout - time.Millisecond)
-						}
-						if probes%c.Fall != 0 {
-							return errRefused
-						}
-						return nil
-					}
-					var end time.Time // of the lease, as granted when the latest call that succeeded began
-					w.register = func(context.Context) error {
-						began := time.Now()
-						switch calls++; calls {
-						case failing:
-							time.Sleep(1500 * time.Millisecond)
-							return errors.New("no answer in time")
-						case failing + 1:
-							time.Sleep(1500 * time.Millisecond)
-						}
-						if !end.IsZero() && time.Now().After(end) {
-							t.Errorf("call %d renewed %s after the lease's end", calls, time.Since(end))
-						}
-						end = began.Add(c.TTL)
-						return nil
-					}
-					w.begin()
-					w.until(3 * time.Minute)
-					w.end()
-					if calls <= failing {
-						t.Errorf("%d calls, want more than %d", calls, failing)
-					}
-				})
-			})
-		}
-	}
 }

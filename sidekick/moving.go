@@ -36,9 +36,12 @@ func (k *keeper) relocated(c *call, err error) {
 	switch {
 	case errors.Is(err, context.Canceled): // the verdict turned meanwhile, or a repair came first
 		return
-	case errors.As(err, &none), err != nil && k.missed > 0, errors.As(err, &permanent) && k.lost.After(k.located):
+	case errors.As(err, &none), errors.As(err, &permanent) && k.lost.After(k.located):
 		k.journal.warn("the address is not this container's any more; trying again", err)
 		k.miss()
+		return
+	case err != nil && k.missed >= misses: // the key is gone, and silence doesn't bring it back
+		k.notBefore = time.Now().Add(k.look.next())
 		return
 	case err != nil:
 		k.journal.unsure(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,6 +108,37 @@ func TestAddressIsKeptWithoutAnAnswer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// P4: an engine that says nonsense once, and is gone then, costs nothing either.
+func TestAddressIsKeptAfterNonsense(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.begin()
+		w.until(time.Second)
+		w.from(func() {
+			w.locate = func(context.Context) (netip.AddrPort, error) {
+				w.locates(netip.AddrPort{}, errAway)
+				return netip.AddrPort{}, errNotYet
+			}
+		})
+		w.until(32 * time.Second)
+		w.want(append(every(30*time.Second), "31s locate")...)
+		w.until(10*time.Minute + time.Second)
+		renewals := 0
+		for _, e := range w.events {
+			switch _, what, _ := strings.Cut(e, " "); what {
+			case "deregister":
+				t.Errorf("%s: Docker never said twice that there is no address", e)
+			case "register":
+				renewals++
+			}
+		}
+		if renewals != 121 {
+			t.Errorf("%d renewals, want 121", renewals)
+		}
+		w.end()
+	})
 }
 
 // A look that hangs delays neither the renewal that it comes with, nor a repair.

@@ -34,7 +34,25 @@ type Config struct {
 const LeastSpare = 4 * time.Second
 
 // Spare is how much of a lease's TTL is left at the least when a renewal begins.
-func (c Config) Spare() time.Duration { return c.TTL - time.Duration(c.Fall)*c.Interval - c.Timeout }
+func (c Config) Spare() time.Duration {
+	apart := time.Duration(c.Fall) * c.Interval
+	if every := c.renewEvery(); c.Interval < every {
+		apart = max(apart, every+c.Interval)
+	}
+	return c.TTL - apart - c.Timeout
+}
+
+// renewals is how many renewals fit into one TTL at the most, unless that leaves too little
+// to spare. Passes that follow each other faster renew nothing; at the default settings
+// each renews. So it is where failures are tolerated: the lease has to last through them.
+const renewals = 5
+
+func (c Config) renewEvery() time.Duration {
+	if c.Fall > 1 {
+		return 0
+	}
+	return min(c.TTL/renewals, c.TTL-c.Interval-c.Timeout-LeastSpare)
+}
 
 // Sidekick is one registration. All fields are required. Log should never block.
 type Sidekick struct {

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,12 +17,27 @@ import (
 
 // connect returns a client that is connected to the member in use: the one that is
 // there, or a new one. It takes no longer than within, or than the patience, or than
-// twice as long as the last time: many round trips may go into a connection.
+// twice as long as the last time: many round trips may go into a connection. Members that
+// refuse a connection, which takes no time, are passed over.
 func (c *Client) connect(ctx context.Context, within time.Duration) (*clientv3.Client, error) {
-	if c.client != nil && c.client.ActiveConnection().GetState() == connectivity.Ready {
-		return c.client, nil
+	ctx, cancel := context.WithTimeout(ctx, c.connecting.of(c.patience.of(within)))
+	defer cancel()
+	for others := len(c.members.urls) - 1; ; others-- {
+		err := c.reach(ctx, within)
+		if !errors.Is(err, errUnreachable) || others <= 0 || ctx.Err() != nil {
+			return c.client, err
+		}
+		c.Close()
+		c.members.advance()
 	}
-	err := c.connecting.try(ctx, c.patience.of(within), func(ctx context.Context) error {
+}
+
+// reach connects to the member in use, if there is no connection to it.
+func (c *Client) reach(ctx context.Context, within time.Duration) error {
+	if c.client != nil && c.client.ActiveConnection().GetState() == connectivity.Ready {
+		return nil
+	}
+	return c.connecting.try(ctx, c.patience.of(within), func(ctx context.Context) error {
 		if c.client == nil {
 			if err := c.members.refresh(ctx); err != nil {
 				return err
@@ -32,7 +48,6 @@ func (c *Client) connect(ctx context.Context, within time.Duration) (*clientv3.C
 		}
 		return ready(ctx, c.client.ActiveConnection())
 	})
-	return c.client, err
 }
 
 // ready waits until a connection is there, or has failed.

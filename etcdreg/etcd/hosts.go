@@ -20,11 +20,11 @@ type hosts struct {
 	mu        sync.Mutex
 	known     map[string][]netip.Addr // by host, as last looked up
 	answering string                  // the nameserver that answered last; "": none, or it doesn't any more
-	silent    map[string]bool         // nameservers that said nothing when they were last asked
+	silent    map[string]time.Time    // nameservers that said nothing when they were last asked, and when that was
 }
 
 func newHosts() *hosts {
-	h := &hosts{known: map[string][]netip.Addr{}, silent: map[string]bool{}}
+	h := &hosts{known: map[string][]netip.Addr{}, silent: map[string]time.Time{}}
 	h.resolver = &net.Resolver{PreferGo: true, Dial: h.dial}
 	return h
 }
@@ -50,7 +50,8 @@ func (h *hosts) addresses(ctx context.Context, host string) ([]netip.Addr, error
 	}
 	found, err := h.resolver.LookupNetIP(ctx, "ip", host)
 	var dns *net.DNSError
-	if err != nil && known != nil && (!errors.As(err, &dns) || !dns.IsNotFound) {
+	notFound := errors.As(err, &dns) && dns.IsNotFound
+	if err != nil && known != nil && (!notFound || h.standsIn()) {
 		return known, nil
 	}
 	if err == nil && len(found) == 0 {
@@ -92,30 +93,55 @@ func (h *hosts) count(host string) int {
 // begins with the first one again for each domain of a search list, which is longer than
 // any connecting here lasts: with the first one dead, no name would ever be known.
 func (h *hosts) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	h.mu.Lock()
-	if h.silent[address] {
-		address = cmp.Or(h.answering, address)
-	}
-	h.mu.Unlock()
+	address = h.nameserver(address)
 	dial := (&net.Dialer{}).DialContext
 	if net.DefaultResolver.Dial != nil { // the process has a way of its own
 		dial = net.DefaultResolver.Dial
 	}
 	conn, err := dial(ctx, network, address)
 	if udp, ok := conn.(*net.UDPConn); ok && err == nil {
-		return nameserver{udp, h, address}, nil
+		return &nameserver{UDPConn: udp, hosts: h, address: address}, nil
 	}
 	return conn, err
+}
+
+// silentFor is how long a nameserver that said nothing is passed over. The other one may
+// know less.
+const silentFor = 10 * time.Second
+
+// nameserver returns which one to ask in place of one.
+func (h *hosts) nameserver(address string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.silent[address]) < silentFor {
+		return cmp.Or(h.answering, address)
+	}
+	return address
+}
+
+// standsIn says whether a nameserver is asked in place of another one.
+func (h *hosts) standsIn() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for address, at := range h.silent {
+		if time.Since(at) < silentFor && address != h.answering {
+			return h.answering != ""
+		}
+	}
+	return false
 }
 
 // heard takes in whether a nameserver said something.
 func (h *hosts) heard(address string, something bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.silent[address] = !something
 	if something {
 		h.answering = address
-	} else if h.answering == address {
+		delete(h.silent, address)
+		return
+	}
+	h.silent[address] = time.Now()
+	if h.answering == address {
 		h.answering = ""
 	}
 }
@@ -126,21 +152,25 @@ type nameserver struct {
 	*net.UDPConn
 	hosts   *hosts
 	address string
+	hurried bool // the caller has less time than that
 }
 
 const nameserverTimeout = 400 * time.Millisecond
 
 // SetDeadline sets t, or an earlier one.
-func (c nameserver) SetDeadline(t time.Time) error {
-	if soon := time.Now().Add(nameserverTimeout); t.IsZero() || soon.Before(t) {
+func (c *nameserver) SetDeadline(t time.Time) error {
+	soon := time.Now().Add(nameserverTimeout)
+	if c.hurried = !t.IsZero() && t.Before(soon); !c.hurried {
 		t = soon
 	}
 	return c.UDPConn.SetDeadline(t)
 }
 
 // Read is how the resolver reads an answer.
-func (c nameserver) Read(p []byte) (int, error) {
+func (c *nameserver) Read(p []byte) (int, error) {
 	n, err := c.UDPConn.Read(p)
-	c.hosts.heard(c.address, err == nil)
+	if err == nil || !c.hurried {
+		c.hosts.heard(c.address, err == nil)
+	}
 	return n, err
 }

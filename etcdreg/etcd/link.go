@@ -96,6 +96,9 @@ func (l *link) note(err error) {
 // where a connection has failed come last, the latest one last of all: an address that
 // takes connections, and says nothing, is left for another one.
 func (l *link) dial(ctx context.Context, host string) (net.Conn, error) {
+	l.mu.Lock()
+	l.at = netip.AddrPort{}
+	l.mu.Unlock()
 	addresses, err := l.addresses(ctx, host)
 	var conn net.Conn
 	if err == nil {
