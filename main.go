@@ -81,6 +81,10 @@ func versionCommand() *cli.Command {
 func run(args []string, stdout, stderr io.Writer) int {
 	app := registerCommand(stdout, stderr)
 	app.Commands = []*cli.Command{completionCommand(), versionCommand()}
+	if err := unquoted(args); err != nil {
+		complain(stderr, err)
+		return exitUsage
+	}
 	err := app.Run(args)
 	var (
 		mistakes  settings.Mistakes
@@ -99,6 +103,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitFault
 	}
 	return 0
+}
+
+// unquoted is for a command that a probe is to run, and the rest of which the parser would
+// take for a wish of its own, such as -v or --help.
+func unquoted(args []string) error {
+	for i, arg := range args[1:] {
+		value, inOne := strings.CutPrefix(strings.TrimLeft(args[i], "-"), "check=")
+		if !inOne && i > 0 && strings.TrimLeft(args[i-1], "-") == "check" && strings.HasPrefix(args[i-1], "-") {
+			value = args[i]
+		}
+		if strings.HasPrefix(value, "exec:") && slices.Contains([]string{"-v", "--v", "-version", "--version", "-h", "--h", "-help", "--help"}, arg) {
+			return settings.Mistakes{"--check: a stray argument behind it; quote the whole of the check"}
+		}
+	}
+	return nil
 }
 
 // asksForHelp is for what the parser did not get to. What stands behind a flag is its

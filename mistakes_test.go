@@ -196,6 +196,20 @@ func TestP9AllMistakesAtOnce(t *testing.T) {
 	}
 }
 
+// P9, P10: what is left of a command that was not quoted is nobody's wish for the version
+// or for help, and is not repeated.
+func TestP9UnquotedCommand(t *testing.T) {
+	for _, line := range []string{"--check exec:curl -v hunter2", "--check exec:pgrep --version", "-check exec:foo --help", "--check=exec:redis-cli -h hunter2 ping"} {
+		r := runWith(append(right(), strings.Fields(line)...)...)
+		if r.code != exitUsage || r.stdout != "" || r.stderr != "dockreg: --check: a stray argument behind it; quote the whole of the check\n" {
+			t.Errorf("%s: %+v, want exit code 2 and how to quote", line, r)
+		}
+	}
+	if r := runWith("--check", "tcp", "--version"); r.code != 0 || r.stdout == "" {
+		t.Errorf("--version behind another check: %+v", r)
+	}
+}
+
 // A check that ends with an exit code is no mistake of the command line's.
 func TestFailingCommandIsNoMistake(t *testing.T) {
 	if r := runWith(right("--check", "exec:false")...); r.code != exitFault || !strings.Contains(r.stdout, "the command ended with exit status 1") {

@@ -31,6 +31,7 @@ func TestAdvice(t *testing.T) {
 		{etcd.ErrPermission, "grant a role of it readwrite on the prefix /service/web/"},
 		{docker.ErrNoHostIP, "give the host's IP that consumers dial, such as --ip 10.1.0.101"},
 		{docker.ErrNotPublished, "or give --port the app's port"},
+		{docker.ErrNotYet, "in a network that publishes no ports, such as an internal one or macvlan, give --host-port and --ip, as consumers dial them"},
 		{docker.ErrOutOfReach, "or, where something on the host forwards to it, give --host-port too"},
 		{docker.ErrNoSuchContainer, "give --container the id or name of the one that dockreg runs in"},
 		{docker.ErrUnknownSelf, "give --container with its id or name, or --host-port and --ip to do without Docker"},

@@ -173,3 +173,13 @@ func TestP9Times(t *testing.T) {
 		}
 	}
 }
+
+// Without Docker nobody cares what is at its default address, which may be a folder.
+func TestDockerIsNotAsked(t *testing.T) {
+	for args, want := range map[string]string{"--host-port 1": "not asked", "--host-port 1 --docker /run/d.sock": "/run/d.sock", "": "/var/run/docker.sock"} {
+		conf := mustConfig(t, nil, append(strings.Fields(args), "--port", "1", "--etcd", "a:1", "--ip", "10.1.0.101")...)
+		if got := conf.shown("docker").text; got != want {
+			t.Errorf("%s: --docker is shown as %s, want %s", args, got, want)
+		}
+	}
+}

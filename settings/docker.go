@@ -24,11 +24,12 @@ func (s *Set) Docker() *Docker {
 	return &Docker{add(s, address, parseDocker)}
 }
 
-// unless leaves dockerHost unread where that is given: it is there for others too.
+// unless leaves what the command line doesn't say unread where that is given: DOCKER_HOST
+// is there for others too, and nobody cares what is at the default.
 func (d *Docker) unless(that *setting) {
 	read := d.address.parse
 	d.address.parse = func() {
-		if that.isGiven() && d.address.label() == dockerHost {
+		if that.isGiven() && (!d.address.isGiven() || d.address.label() == dockerHost) {
 			d.address.shown = "not asked"
 			return
 		}

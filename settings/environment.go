@@ -26,6 +26,7 @@ var injected = regexp.MustCompile(`^DOCKREG_(\w+_)?(` +
 	`PORT_[0-9]+_(TCP|UDP|SCTP)(_(PORT|ADDR|PROTO)(_START|_END)?)?=.*` + `|` +
 	`PORT=(tcp|udp|sctp)://.*` + `|` +
 	`NAME=/.*` + `|` +
+	`VERSION=.*` + `|` + // of what an image has downloaded
 	`ENV_\w+=.*` + `)`)
 
 // checkEnvironment notes the variables that look like a setting's and are none's. What

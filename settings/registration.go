@@ -55,6 +55,7 @@ func (s *Set) Registration(agent string) *Registration {
 	r.docker.unless(r.hostPort.setting)
 	s.advise(docker.ErrNoHostIP, "give the host's IP that consumers dial, such as --ip 10.1.0.101")
 	s.advise(docker.ErrNotPublished, "or give --port the app's port")
+	s.advise(docker.ErrNotYet, "in a network that publishes no ports, such as an internal one or macvlan, give --host-port and --ip, as consumers dial them")
 	s.advise(docker.ErrOutOfReach, "or, where something on the host forwards to it, give --host-port too")
 	s.advise(docker.ErrNoSuchContainer, "give --container the id or name of the one that dockreg runs in")
 	s.advise(docker.ErrUnknownSelf, "give --container with its id or name, or --host-port and --ip to do without Docker")

@@ -18,7 +18,7 @@ func anyText(text string) (string, error) { return text, nil }
 
 func parsePort(text string) (uint16, error) {
 	if strings.Contains(text, "://") {
-		return 0, errors.New("not a port, but what a Docker link to a container called dockreg leaves there, or a Kubernetes service of that name; give the port as a flag, or tell Kubernetes enableServiceLinks: false")
+		return 0, errors.New("not a port, but what a Docker link to a container called dockreg leaves there, or a Kubernetes service of such a name; unset it, or tell Kubernetes enableServiceLinks: false")
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
@@ -109,11 +109,17 @@ func readSpan(text, example string) (time.Duration, error) {
 	return d, err
 }
 
+// mostTTL is etcd's (server/lease, MaxLeaseTTL).
+const mostTTL = 9_000_000_000 * time.Second
+
 // parseTTL reads a time in etcd's unit.
 func parseTTL(text string) (time.Duration, error) {
 	d, err := readSpan(text, "20s")
 	if err == nil && d%time.Second != 0 {
 		err = fmt.Errorf("etcd counts whole seconds; give %s", d.Truncate(time.Second)+time.Second)
+	}
+	if err == nil && d > mostTTL {
+		err = fmt.Errorf("longer than etcd's longest; give at most %s", mostTTL)
 	}
 	return d, err
 }

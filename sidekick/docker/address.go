@@ -36,7 +36,7 @@ func address(c container.InspectResponse, port int, ip netip.Addr) (at, on netip
 	}
 	if len(bindings) == 0 {
 		if asked(c, wanted) {
-			return at, on, fmt.Errorf("docker has not published port %d yet", port)
+			return at, on, fmt.Errorf("%w port %d", ErrNotYet, port)
 		}
 		return at, on, permanent(ErrNotPublished, "port %d of container %.12s (%s); start it with: docker run -p %d …",
 			port, c.ID, published(c.NetworkSettings.Ports), port)

@@ -45,6 +45,10 @@ func newEngine(host, agent string) (*engine, error) {
 		bound,
 	}
 	if strings.HasPrefix(host, "tcp://") {
+		// Docker's client would speak plainly then.
+		if os.Getenv(client.EnvTLSVerify) != "" && os.Getenv(client.EnvOverrideCertPath) == "" {
+			return nil, fmt.Errorf("docker at %s: %s asks for TLS, and %s does not say in which folder ca.pem, cert.pem and key.pem are", host, client.EnvTLSVerify, client.EnvOverrideCertPath)
+		}
 		opts = append([]client.Opt{client.WithTLSClientConfigFromEnv()}, opts...)
 	}
 	c, err := client.NewClientWithOpts(opts...)

@@ -18,6 +18,10 @@ var (
 	// ErrNotPublished says that Docker publishes other ports of the container, or
 	// none, and wasn't asked to publish Config.Port.
 	ErrNotPublished = errors.New("the app's port is not published")
+	// ErrNotYet says that Docker was asked to publish the port, and hasn't: a moment after
+	// the start, or for ever in a network that publishes none. It is in no
+	// *sidekick.PermanentError.
+	ErrNotYet = errors.New("docker has not published yet")
 	// ErrOutOfReach says that the port is published on IPs at which nobody can dial
 	// Config.IP: one of the two is a loopback address.
 	ErrOutOfReach = errors.New("the app's port is not published on the host IP to register")

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"strconv"
 	"testing"
 	"time"
@@ -48,6 +49,10 @@ func TestTLS(t *testing.T) { // not parallel: it sets the environment
 	t.Setenv("DOCKER_CERT_PATH", filepath.Join(folder, "none"))
 	if _, err := New(Config{Host: "tcp://" + s.Listener.Addr().String()}); err == nil {
 		t.Error("New without the certificates it was told to use: want an error")
+	}
+	t.Setenv("DOCKER_CERT_PATH", "")
+	if _, err := New(Config{Host: "tcp://" + s.Listener.Addr().String()}); err == nil || !strings.Contains(err.Error(), "DOCKER_CERT_PATH") {
+		t.Errorf("New with TLS asked for, and no certificates: %v, want an error that names DOCKER_CERT_PATH", err)
 	}
 	// They are for tcp:// alone.
 	if _, err := New(Config{Host: "unix:///var/run/docker.sock"}); err != nil {
