@@ -35,10 +35,17 @@ type Event struct {
 	At   time.Time
 }
 
-// FollowKeys follows the keys below prefix until ctx ends.
+// FollowKeys follows the keys below prefix until ctx ends, from what the cluster has now: a
+// member that is behind, because it was away, would tell of what was before.
 func FollowKeys(ctx context.Context, c *clientv3.Client, prefix string) *Keys {
 	k := &Keys{present: map[string]Key{}, changed: make(chan struct{})}
-	events := c.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	options := []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithCreatedNotify()}
+	asking, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if found, err := c.Get(asking, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly()); err == nil {
+		options = append(options, clientv3.WithRev(found.Header.Revision+1))
+	}
+	events := c.Watch(ctx, prefix, options...)
 	<-events // from here on nothing is missed
 	go func() {
 		for resp := range events {
