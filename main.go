@@ -105,6 +105,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// What the parser takes for a wish, wherever it stands.
+var (
+	helpFlags    = []string{"--help", "-help", "-h", "--h"}
+	versionFlags = []string{"--version", "-version", "-v", "--v"}
+)
+
 // unquoted is for a command that a probe is to run, and the rest of which the parser would
 // take for a wish of its own, such as -v or --help.
 func unquoted(args []string) error {
@@ -113,8 +119,8 @@ func unquoted(args []string) error {
 		if !inOne && i > 0 && strings.TrimLeft(args[i-1], "-") == "check" && strings.HasPrefix(args[i-1], "-") {
 			value = args[i]
 		}
-		if strings.HasPrefix(value, "exec:") && slices.Contains([]string{"-v", "--v", "-version", "--version", "-h", "--h", "-help", "--help"}, arg) {
-			return settings.Mistakes{"--check: a stray argument behind it; quote the whole of the check"}
+		if strings.HasPrefix(value, "exec:") && (slices.Contains(helpFlags, arg) || slices.Contains(versionFlags, arg)) {
+			return settings.Mistakes{settings.Unquoted("check")}
 		}
 	}
 	return nil
@@ -128,7 +134,7 @@ func asksForHelp(app *cli.App, args []string) bool {
 			takes, ok := f.(cli.DocGenerationFlag)
 			return ok && takes.TakesValue() && strings.HasPrefix(args[i-1], "-") && strings.TrimLeft(args[i-1], "-") == f.Names()[0]
 		})
-		if !isValue && slices.Contains([]string{"--help", "-help", "-h", "--h"}, arg) {
+		if !isValue && slices.Contains(helpFlags, arg) {
 			return true
 		}
 	}

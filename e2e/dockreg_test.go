@@ -7,13 +7,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"dockreg/e2e/testbed"
 )
 
 // process is a dockreg that runs on this machine.
@@ -26,7 +27,7 @@ type process struct {
 func dockreg(args ...string) *process {
 	p := &process{Cmd: exec.Command(binary, args...)}
 	p.Stderr = &p.stderr
-	p.Env = cleanEnv()
+	p.Env = testbed.CleanEnv()
 	return p
 }
 
@@ -141,15 +142,4 @@ func (j *journal) read() (text string, more <-chan struct{}) {
 func (j *journal) String() string {
 	text, _ := j.read()
 	return text
-}
-
-// cleanEnv is the environment without what dockreg reads.
-func cleanEnv() []string {
-	var env []string
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "DOCKREG_") && !strings.HasPrefix(e, "DOCKER_HOST=") {
-			env = append(env, e)
-		}
-	}
-	return env
 }

@@ -95,7 +95,7 @@ func shell(t *testing.T, commands string, env ...string) string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", commands)
 	cmd.Dir = ".."
-	cmd.Env = append(cleanEnv(), env...)
+	cmd.Env = append(testbed.CleanEnv(), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil && ctx.Err() != nil {
 		t.Fatalf("%s: %v\n%s", commands, err, out)

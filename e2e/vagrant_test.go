@@ -150,7 +150,7 @@ func (w *walk) take(ctx context.Context, t *testing.T, s step) {
 func vagrant(ctx context.Context, live io.Writer, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "vagrant", args...)
 	cmd.Dir = vagrantDir
-	cmd.Env = append(cleanEnv(), "VAGRANT_DEFAULT_PROVIDER=docker", "VAGRANT_CHECKPOINT_DISABLE=1")
+	cmd.Env = append(testbed.CleanEnv(), "VAGRANT_DEFAULT_PROVIDER=docker", "VAGRANT_CHECKPOINT_DISABLE=1")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", err
@@ -317,7 +317,7 @@ func TestVagrantfile(t *testing.T) {
 	for _, provider := range []string{"virtualbox", "libvirt"} {
 		cmd := exec.Command("vagrant", "validate")
 		cmd.Dir = vagrantDir
-		cmd.Env = append(cleanEnv(), "VAGRANT_DEFAULT_PROVIDER="+provider, "VAGRANT_DOTFILE_PATH="+t.TempDir(),
+		cmd.Env = append(testbed.CleanEnv(), "VAGRANT_DEFAULT_PROVIDER="+provider, "VAGRANT_DOTFILE_PATH="+t.TempDir(),
 			"VAGRANT_CHECKPOINT_DISABLE=1", "PATH="+path+":"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()
 		if bytes.Contains(out, []byte("provider '"+provider+"' could not be found")) && os.Getenv("CI") != "true" {

@@ -46,7 +46,7 @@ type Config struct {
 // Registry is one record's registration. It is not safe for concurrent use, except for
 // Disturbed.
 type Registry struct {
-	Config
+	config Config
 	etcd   Etcd
 	record sidekick.Record // of the latest Register
 	leases leases
@@ -62,9 +62,9 @@ type Registry struct {
 // New returns a Registry that has not asked etcd for anything yet.
 func New(etcd Etcd, c Config) *Registry {
 	return &Registry{
-		Config:    c,
+		config:    c,
 		etcd:      etcd,
-		leases:    leases{etcd: etcd, ttl: c.TTL, log: c.Log},
+		leases:    leases{etcd: etcd, config: c},
 		disturbed: make(chan error, 1),
 	}
 }
@@ -164,7 +164,7 @@ func (r *Registry) spread(err error) error {
 	if count <= handful {
 		return err
 	}
-	return &sidekick.SpreadError{Err: err, Within: max(0, min(time.Duration(count)*perPeer, spreadMost, r.Spare-2*etcd.Timeout))}
+	return &sidekick.SpreadError{Err: err, Within: max(0, min(time.Duration(count)*perPeer, spreadMost, r.config.Spare-2*etcd.Timeout))}
 }
 
 // sight is what was seen of the key.

@@ -79,16 +79,23 @@ func TestP4RepairsWhatSomeoneDid(t *testing.T) {
 	})
 }
 
+// registerInCluster returns a Registry that has registered with one of three members, that
+// one, and another.
+func registerInCluster(t *testing.T, binary string, ttl time.Duration) (r *registration, used, other *server) {
+	t.Helper()
+	members := startCluster(t, binary)
+	r = newRegistry(t, ttl, members...)
+	registerSoon(t, r)
+	in := slices.IndexFunc(members, func(s *server) bool { return s.url == r.client.Member() })
+	return r, members[in], members[(in+1)%3]
+}
+
 // P5: the member in use hangs; the key is never absent, with a TTL that would run
 // out if the next member were not tried in time.
 func TestP5HungMember(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, binary string) {
-		members := startCluster(t, binary)
-		r := newRegistry(t, 8*time.Second, members...)
-		registerSoon(t, r)
-		in := slices.IndexFunc(members, func(s *server) bool { return s.url == r.client.Member() })
-		hung, healthy := members[in], members[(in+1)%3]
+		r, hung, healthy := registerInCluster(t, binary, 8*time.Second)
 		c := healthy.client()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -117,18 +124,15 @@ func TestP5HungMember(t *testing.T) {
 func TestP5KilledMember(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, binary string) {
-		members := startCluster(t, binary)
-		r := newRegistry(t, 20*time.Second, members...)
-		registerSoon(t, r)
-		in := slices.IndexFunc(members, func(s *server) bool { return s.url == r.client.Member() })
-		members[in].kill()
+		r, killed, healthy := registerInCluster(t, binary, 20*time.Second)
+		killed.kill()
 		wantDisturbed(t, r, "connection to etcd broke")
 		err := unhurried(func() error { return r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}) })
-		if err != nil && strings.Contains(err.Error(), members[in].url) {
+		if err != nil && strings.Contains(err.Error(), killed.url) {
 			t.Errorf("Register = %v, want another member to be asked by the same call", err)
 		}
 		registerSoon(t, r)
-		wantKey(t, members[(in+1)%3].client(), r)
+		wantKey(t, healthy.client(), r)
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -21,9 +20,8 @@ const remembered = 100
 
 // leases are a Registry's: the one that its record hangs on, and those before it.
 type leases struct {
-	etcd Etcd
-	ttl  time.Duration
-	log  *slog.Logger
+	etcd   Etcd
+	config Config
 
 	current clientv3.LeaseID   // 0: none
 	granted bool               // etcd said that it granted current
@@ -46,7 +44,7 @@ func (l *leases) grant(ctx context.Context) error {
 	renew := false
 	err := l.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, client *clientv3.Client) error {
 		granted, err := clientv3.RetryLeaseClient(client).LeaseGrant(ctx, &etcdserverpb.LeaseGrantRequest{
-			ID: int64(l.current), TTL: int64(l.ttl / time.Second),
+			ID: int64(l.current), TTL: int64(l.config.TTL / time.Second),
 		})
 		l.compare(time.Duration(granted.GetTTL()) * time.Second)
 		err = clientv3.ContextError(ctx, err)
@@ -70,9 +68,9 @@ func (l *leases) grant(ctx context.Context) error {
 
 // compare tells, once, that etcd has granted more than it was asked for.
 func (l *leases) compare(granted time.Duration) {
-	if granted > l.ttl && !l.longer {
+	if granted > l.config.TTL && !l.longer {
 		l.longer = true
-		l.log.Warn("etcd grants a longer TTL than it was asked for: the key outlives a killed dockreg by that", "asked", l.ttl, "granted", granted)
+		l.config.Log.Warn("etcd grants a longer TTL than it was asked for: the key outlives a killed dockreg by that", "asked", l.config.TTL, "granted", granted)
 	}
 }
 

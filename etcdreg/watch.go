@@ -58,7 +58,7 @@ var errBroke = errors.New("the connection to etcd broke")
 func (r *Registry) observe(c *clientv3.Client, revision int64) *watch {
 	ctx, cancel := context.WithCancelCause(c.Ctx())
 	w := &watch{ended: ctx.Done(), cancel: func() { cancel(nil) }, over: make(chan struct{}), done: make(chan struct{})}
-	h := holding{r.read, r.record, r.leases.current, auditEvery(r.TTL), r.etcd.Within(etcd.Timeout)}
+	h := holding{r.read, r.record, r.leases.current, auditEvery(r.config.TTL), r.etcd.Within(etcd.Timeout)}
 	connection := make(chan struct{})
 	go func() {
 		defer close(connection)

@@ -30,8 +30,7 @@ var children sync.RWMutex
 var freed = make(chan struct{}, 1)
 
 // start starts a command, and doesn't wait for that: a program may be read from a disk that
-// hangs. If this process is killed the command is, too, but not what it
-// has started itself.
+// hangs. If this process is killed the command is, too, but not what it has started itself.
 func start(words, env []string) *command {
 	c := &command{Cmd: exec.Command(words[0], words[1:]...), started: make(chan struct{}), ended: make(chan struct{})} //nolint:gosec,noctx // running it is what it's for; kill ends it
 	c.Env = env

@@ -217,10 +217,10 @@ func (e *Etcd) parseURLs(texts []string) (found etcdURLs, _ error) {
 			if secret && shown == text && text != "" {
 				shown = "…" // it may be half of a password with a comma in it
 			}
-			switch {
-			case err == errNoPort && !secret: //nolint:errorlint // itself
+			switch noPort := errors.Is(err, errNoPort); {
+			case noPort && !secret:
 				err = fmt.Errorf("%w; give %s", err, withPort(text, u))
-			case u == nil, err == errNoPort: //nolint:errorlint // itself
+			case u == nil, noPort:
 				err = fmt.Errorf("%w; %s", err, fix)
 			}
 			e.urls.blame(quotef(shown, "%w", err))

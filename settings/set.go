@@ -75,7 +75,7 @@ func (s *Set) Read(c *cli.Context) error {
 	switch {
 	case s.Err() != nil, c.NArg() == 0:
 	case s.latest != nil && s.latest.secret:
-		s.mistake("%s", s.latest.unquoted())
+		s.mistake("%s", Unquoted(s.latest.Name))
 	default:
 		s.mistake("%q: a stray argument; every setting is a flag that starts with --", redact(c.Args().First()))
 	}
@@ -94,7 +94,7 @@ func (s *Set) Read(c *cli.Context) error {
 func (s *Set) OnUsageError(_ *cli.Context, err error, _ bool) error {
 	text := err.Error()
 	if s.latest != nil && s.latest.secret {
-		return Mistakes{s.latest.unquoted()}
+		return Mistakes{Unquoted(s.latest.Name)}
 	}
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		return Mistakes{dashed(name) + ": no such flag; " + s.suggestion(name)}
@@ -112,10 +112,10 @@ func (f *setting) noValue() string {
 	return fmt.Sprintf("--%s: no value behind it; give --%s %s", f.Name, f.Name, f.placeholder)
 }
 
-// unquoted is about what stands behind a setting whose value has spaces in it: it may be
-// a password.
-func (f *setting) unquoted() string {
-	return fmt.Sprintf("--%s: a stray argument behind it; quote the whole of the %s", f.Name, f.Name)
+// Unquoted is the mistake of what stands behind a setting whose value has spaces in it: it
+// may be a password.
+func Unquoted(name string) string {
+	return fmt.Sprintf("--%s: a stray argument behind it; quote the whole of the %[1]s", name)
 }
 
 func dashed(name string) string {

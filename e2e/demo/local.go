@@ -8,9 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -45,8 +43,7 @@ func (l *local) Start(etcdURL string) (string, error) {
 	}
 
 	l.dockreg = exec.Command(l.binary, "--etcd", etcdURL, "--port", port, "--ip", "127.0.0.1", "--host-port", port)
-	// Whatever is set for another dockreg is none of the demo's.
-	l.dockreg.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "DOCKREG_") })
+	l.dockreg.Env = testbed.CleanEnv()
 	l.dockreg.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the demo to pass on
 	if err := l.dockreg.Start(); err != nil {
 		return "", err

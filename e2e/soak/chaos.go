@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -120,11 +121,10 @@ func overwriteKey(ctx context.Context, etcd *clientv3.Client, key string) error 
 
 // unleaseKey puts what is there again, without a lease: the key would be there for ever.
 func unleaseKey(ctx context.Context, etcd *clientv3.Client, key string) error {
-	found, err := etcd.Get(ctx, key)
-	if err != nil || len(found.Kvs) == 0 || found.Kvs[0].Lease == 0 {
+	kv, err := leasedKey(ctx, etcd, key)
+	if kv == nil {
 		return err
 	}
-	kv := found.Kvs[0]
 	_, err = etcd.Txn(ctx).
 		If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).
 		Then(clientv3.OpPut(key, string(kv.Value))).
@@ -133,12 +133,21 @@ func unleaseKey(ctx context.Context, etcd *clientv3.Client, key string) error {
 }
 
 func revokeLease(ctx context.Context, etcd *clientv3.Client, key string) error {
-	found, err := etcd.Get(ctx, key)
-	if err != nil || len(found.Kvs) == 0 || found.Kvs[0].Lease == 0 {
+	kv, err := leasedKey(ctx, etcd, key)
+	if kv == nil {
 		return err
 	}
-	_, err = etcd.Revoke(ctx, clientv3.LeaseID(found.Kvs[0].Lease))
+	_, err = etcd.Revoke(ctx, clientv3.LeaseID(kv.Lease))
 	return err
+}
+
+// leasedKey returns a key that is there, on a lease, or nil.
+func leasedKey(ctx context.Context, etcd *clientv3.Client, key string) (*mvccpb.KeyValue, error) {
+	found, err := etcd.Get(ctx, key)
+	if err != nil || len(found.Kvs) == 0 || found.Kvs[0].Lease == 0 {
+		return nil, err
+	}
+	return found.Kvs[0], nil
 }
 
 // failMembers makes one member after the other fail until ctx ends. It leaves all

@@ -92,8 +92,8 @@ func (c *Client) Within(usual time.Duration) time.Duration { return c.patience.o
 
 // Do makes a request of the member in use, once. Connecting to it, if that is due,
 // and the request each end after within, or later with an etcd that has been slow to
-// answer or to connect; within is Timeout at most. What request returns counts as a fault of the
-// member: an answer that is no fault is for request to keep.
+// answer or to connect; within is Timeout at most. What request returns counts as a fault
+// of the member: an answer that is no fault is for request to keep.
 //
 // The error of a fault names the member, in the same words for the same cause, and has
 // one of this package's errors in its tree where somebody has to act. The next request

@@ -57,20 +57,9 @@ func (h *holders) find(sockets []Listener) (holding, hidden []int) {
 		h.scan(sockets, links)
 		return h.holding, h.hidden
 	}
-	again := func(pids []int) (still, hidden []int) {
-		for _, pid := range pids {
-			switch ok, err := h.holds(pid, links); {
-			case ok:
-				still = append(still, pid)
-			case errors.Is(err, os.ErrPermission):
-				hidden = append(hidden, pid)
-			}
-		}
-		return still, hidden
-	}
 	if slices.Equal(h.of, sockets) {
-		holding, _ = again(h.holding)
-		_, hidden = again(h.hidden)
+		holding, _, _ = h.look(h.holding, links)
+		_, hidden, _ = h.look(h.hidden, links)
 	}
 	if holding == nil && since >= lookShare*h.cost/whileUnknown {
 		h.scan(sockets, links)
@@ -97,21 +86,29 @@ func (h *holders) scan(sockets []Listener, links []string) {
 	slices.Sort(pids)
 	next, _ := slices.BinarySearch(pids, h.from)
 	pids = slices.Concat(pids[next:], pids[:next])
-	h.from = 0
-	for ; len(pids) > 0; pids = pids[1:] {
+	var rest []int
+	h.holding, h.hidden, rest = h.look(pids, links)
+	if h.from = 0; h.holding == nil && len(rest) > 0 {
+		h.from = rest[0]
+	}
+}
+
+// look looks at processes, until it has had enough: the rest is those that it did not look
+// at.
+func (h *holders) look(pids []int, links []string) (holding, hidden, rest []int) {
+	before := h.looked
+	for i, pid := range pids {
 		if h.looked-before >= mostOfAll {
-			if h.holding == nil {
-				h.from = pids[0]
-			}
-			return
+			return holding, hidden, pids[i:]
 		}
-		switch ok, err := h.holds(pids[0], links); {
-		case ok && len(h.holding) < mostProcesses:
-			h.holding = append(h.holding, pids[0])
-		case errors.Is(err, os.ErrPermission) && len(h.hidden) < mostProcesses:
-			h.hidden = append(h.hidden, pids[0])
+		switch ok, err := h.holds(pid, links); {
+		case ok && len(holding) < mostProcesses:
+			holding = append(holding, pid)
+		case errors.Is(err, os.ErrPermission) && len(hidden) < mostProcesses:
+			hidden = append(hidden, pid)
 		}
 	}
+	return holding, hidden, nil
 }
 
 func readNames(dir string) ([]string, error) {
