@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/host/will"
 	"dockreg/settings"
 	"dockreg/sidekick"
 )
@@ -35,8 +36,8 @@ func (e toldError) Unwrap() error { return e.error }
 
 // dryRun does all that dockreg does up to registering the app, and shows it: the verdict
 // first. Its error is why the app would not be registered now, with what to do about it by
-// advise.
-func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd.Client, advise func(error) error) error {
+// advise. socket is where a host's service would take a last will; empty: nowhere.
+func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd.Client, socket string, advise func(error) error) error {
 	r := &report{}
 	findCtx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
@@ -50,6 +51,7 @@ func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd
 		r.add("record", "%s", settings.Printable(s.Value))
 		r.probe(ctx, s)
 		r.ask(ctx, client, key, s.TTL)
+		r.will(ctx, socket, s.TTL)
 		if r.reasons == nil {
 			verdict = "would be registered: " + key
 		}
@@ -112,4 +114,20 @@ func (r *report) ask(ctx context.Context, client *etcd.Client, key string, ttl t
 	if granted := time.Duration(lease.TTL) * time.Second; granted > ttl {
 		r.add("TTL", "%s, which is the least that this etcd grants, and not %s", granted, ttl)
 	}
+}
+
+// will finds out whether there would be a last will. Without one, too, an app is
+// registered.
+func (r *report) will(ctx context.Context, socket string, ttl time.Duration) {
+	if socket == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	err := will.Taken(ctx, socket)
+	if err == nil {
+		r.add("last will", "taken by the host's service: should the container be killed, its key is gone at once")
+		return
+	}
+	r.add("last will", "none: should the container be killed, its key stays for %s; what is at %s %s", ttl, socket, err)
 }

@@ -13,6 +13,7 @@ then. The app hangs, crashes or stops: the key goes.
 
 Usage:
   dockreg --etcd URLS --port N [--ip ADDR] [flags]
+  dockreg host [--etcd URLS] [flags]
   dockreg help
 
 Examples:
@@ -22,10 +23,7 @@ Examples:
 
 Other commands:{{range .VisibleCommands}}{{if ne .Name "help"}}
   {{.Name}} {{.ArgsUsage}}{{"\t"}}{{.Usage}}{{end}}{{end}}
-{{$group := ""}}{{range .VisibleFlags}}{{with .GetCategory}}{{if ne . $group}}{{$group = .}}
-{{.}}:
-{{end}}{{end}}{{if .GetCategory}}  {{.}}
-{{end}}{{end}}
+` + flagsHelp + `
 Environment:
   Each flag can be set there too: --host-port is DOCKREG_HOST_PORT, and so on. A
   flag beats the environment; an empty variable counts as not set. A password
@@ -37,4 +35,36 @@ Exit codes:
   2 wrong usage or configuration
   1 anything else
   An etcd, Docker or app that does not answer is waited for.
+`
+
+// flagsHelp lists the flags of a command under their groups.
+const flagsHelp = `{{$group := ""}}{{range .VisibleFlags}}{{with .GetCategory}}{{if ne . $group}}{{$group = .}}
+{{.}}:
+{{end}}{{end}}{{if .GetCategory}}  {{.}}
+{{end}}{{end}}`
+
+// hostHelp is the text of dockreg host --help.
+const hostHelp = `dockreg host: answers containers about themselves, and takes their last wills
+
+It runs once on each host. A container that mounts the folder of its socket needs no
+docker.sock: it is told its own published ports, and of nobody else. With --etcd, a
+sidekick tells it which lease its key hangs on, and when the container is killed,
+the key is gone at once.
+
+Usage:
+  dockreg host [--etcd URLS] [flags]
+
+Examples:
+  dockreg host --etcd http://10.1.0.101:2379,http://10.1.0.102:2379
+  docker run -v /run/dockreg:/run/dockreg … # with dockreg --docker /run/dockreg/docker.sock
+` + flagsHelp + `
+Environment:
+  Each flag can be set there too: --listen is DOCKREG_LISTEN, and so on. A
+  password for etcd belongs there, or into a file.
+
+Exit codes:
+  0 stopped as asked
+  2 wrong usage or configuration
+  1 anything else, such as a socket that can't be made
+  A Docker or an etcd that does not answer is waited for.
 `

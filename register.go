@@ -12,6 +12,7 @@ import (
 
 	"dockreg/etcdreg"
 	"dockreg/etcdreg/etcd"
+	"dockreg/host/will"
 	"dockreg/probe/port"
 	"dockreg/settings"
 	"dockreg/sidekick"
@@ -53,14 +54,21 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			etcdConfig.Patience, etcdConfig.Log = config.TTL/4, log
 			client := etcd.New(etcdConfig)
 			defer client.Close()
-			registry := etcdreg.New(client, etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log})
+			registryConfig := etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log}
+			socket := what.Socket()
+			if socket != "" && !what.DryRun() {
+				lastWill := will.New(socket, log)
+				defer lastWill.Close()
+				registryConfig.Will = lastWill
+			}
+			registry := etcdreg.New(client, registryConfig)
 			defer registry.Close()
 			s := &sidekick.Sidekick{
 				Config: config, Locator: locator, Prober: prober, Registry: registry, Log: log,
 				Watcher: &port.Watcher{Port: what.Port(), Log: log},
 			}
 			if what.DryRun() {
-				err := dryRun(c.Context, stdout, s, client, set.Advise)
+				err := dryRun(c.Context, stdout, s, client, socket, set.Advise)
 				set.Show(stdout, log.Enabled(c.Context, slog.LevelDebug))
 				return err
 			}

@@ -41,6 +41,17 @@ type Config struct {
 	Spare time.Duration
 	// Log is told what is no error.
 	Log *slog.Logger
+	// Will is told which lease the record hangs on, if it is not nil.
+	Will Will
+}
+
+// Will is the last will of this container: the lease that somebody else is to revoke when
+// the container has ended. Nothing waits for either of its methods.
+type Will interface {
+	// Make says that the record hangs on this lease.
+	Make(lease int64)
+	// Withdraw says that it hangs on none any more.
+	Withdraw()
 }
 
 // Registry is one record's registration. It is not safe for concurrent use, except for
@@ -127,6 +138,9 @@ func (r *Registry) register(ctx context.Context, record sidekick.Record) error {
 		}
 	}
 	r.watch = r.observe(seen.client, seen.revision+1)
+	if r.config.Will != nil {
+		r.config.Will.Make(int64(r.leases.current))
+	}
 	return nil
 }
 

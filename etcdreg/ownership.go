@@ -103,7 +103,13 @@ func (r *Registry) put(ctx context.Context, seen int64) (revision int64, err err
 func (r *Registry) leave(ctx context.Context) error {
 	r.unwatch()
 	r.leases.retire()
-	return r.leases.revoke(ctx)
+	if err := r.leases.revoke(ctx); err != nil {
+		return err
+	}
+	if r.config.Will != nil {
+		r.config.Will.Withdraw() // not before: it would help, if the container ended now
+	}
+	return nil
 }
 
 // retire gives the lease up: it is to be revoked.

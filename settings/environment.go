@@ -29,13 +29,22 @@ var injected = regexp.MustCompile(`^DOCKREG_(\w+_)?(` +
 	`VERSION=.*` + `|` + // of what an image has downloaded
 	`ENV_\w+=.*` + `)`)
 
+// isVariable says whether a variable is that of a setting, of whichever command: several
+// may share one environment.
+func isVariable(name string) bool {
+	var every Set
+	every.Registration("")
+	every.Host()
+	every.Log()
+	return name == passwordEnv || slices.ContainsFunc(every.all, func(f *setting) bool { return envName(f.Name) == name })
+}
+
 // checkEnvironment notes the variables that look like a setting's and are none's. What
 // they hold may be a password.
 func (s *Set) checkEnvironment() {
 	for _, variable := range slices.Sorted(slices.Values(os.Environ())) {
 		name, text, _ := strings.Cut(variable, "=")
-		ours := name == passwordEnv || slices.ContainsFunc(s.all, func(f *setting) bool { return envName(f.Name) == name })
-		if !strings.HasPrefix(name, prefix) || text == "" || ours || injected.MatchString(variable) {
+		if !strings.HasPrefix(name, prefix) || text == "" || isVariable(name) || injected.MatchString(variable) {
 			continue
 		}
 		fix := "dockreg help lists the flags, and each has one"

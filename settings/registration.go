@@ -114,6 +114,16 @@ func (r *Registration) Locator(p *probe.Probe, log *slog.Logger) (sidekick.Locat
 	return l, nil
 }
 
+// Socket is the path at which Docker, or a host's service in its place, is asked, or empty
+// if there is none, or nobody is asked.
+func (r *Registration) Socket() string {
+	path, ok := strings.CutPrefix(r.docker.Host(), "unix://")
+	if !ok || r.hostPort.Value != 0 {
+		return ""
+	}
+	return path
+}
+
 // Docker returns the Locator's part that asks Docker.
 func (r *Registration) Docker() docker.Config {
 	return docker.Config{Host: r.docker.Host(), Container: r.container.Value, Port: r.Port(), IP: r.ip.Value, UserAgent: r.agent}

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"dockreg/sidekick/docker/engine"
 )
 
 // flood is an engine that answers text to whatever it is asked, and then more and
@@ -82,10 +84,10 @@ func TestEndlessAnswer(t *testing.T) {
 				runtime.ReadMemStats(&before)
 				var took time.Duration
 				var err error
-				for range 5 { // askTimeout may not be enough for a machine that is busy
+				for range 5 { // engine.Timeout may not be enough for a machine that is busy
 					start := time.Now()
 					_, err = l.Locate(t.Context())
-					if took = time.Since(start); took < askTimeout {
+					if took = time.Since(start); took < engine.Timeout {
 						break
 					}
 					runtime.ReadMemStats(&before)
@@ -96,7 +98,7 @@ func TestEndlessAnswer(t *testing.T) {
 					cause = ErrNotDocker
 				}
 				mustSay(t, err, cause, tt.want)
-				if err != nil && len(err.Error()) > 2*maxMessage {
+				if err != nil && len(err.Error()) > 2*engine.MaxMessage {
 					t.Errorf("an error of %d bytes: %.200s", len(err.Error()), err)
 				}
 				// All that was ever allocated, of which most is garbage already.
@@ -116,7 +118,7 @@ func TestManyAnswersOnOneConnection(t *testing.T) {
 	e := newFakeEngine(t)
 	id := e.add("specific", "app")
 	_, raw := inspected(t, "specific")
-	e.from(body(strings.Replace(string(raw), "{", "{"+strings.Repeat(" ", maxAnswer*3/4), 1)))
+	e.from(body(strings.Replace(string(raw), "{", "{"+strings.Repeat(" ", engine.MaxAnswer*3/4), 1)))
 	l := locator(t, Config{Host: e.onSocket()}, procWith(id), "app-1")
 	for range 3 {
 		mustLocate(t, l, "127.0.0.1:18000")
@@ -153,7 +155,7 @@ func TestTrickledAnswer(t *testing.T) {
 			start := time.Now()
 			_, err := l.Locate(ctx)
 			mustSay(t, err, nil, "docker at "+host, "did not answer in time")
-			if took := time.Since(start); took > askTimeout/2 {
+			if took := time.Since(start); took > engine.Timeout/2 {
 				t.Errorf("took %s, want an end with the context after 200ms", took)
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"dockreg/sidekick"
+	"dockreg/sidekick/docker/engine"
 )
 
 // What can be wrong with what Docker says, in the trees of Locate's errors. All but
@@ -35,7 +36,7 @@ var (
 	// process may run in none, or in another engine's.
 	ErrUnknownSelf = errors.New("can't find out which container this is")
 	// ErrNotDocker says that what is at Config.Host answers without an end.
-	ErrNotDocker = errors.New("not a Docker engine")
+	ErrNotDocker = engine.ErrNotDocker
 )
 
 // permanent is an error that begins with cause, and that waiting can't fix.

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"dockreg/sidekick/docker/engine"
 )
 
 // Docker may start after the container, or be restarted under it.
@@ -115,19 +117,19 @@ func TestHungEngine(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
 	_, err := l.Locate(ctx)
-	mustSay(t, err, nil, "canceled") // askTimeout would say another thing
+	mustSay(t, err, nil, "canceled") // engine.Timeout would say another thing
 
 	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
 	_, err = l.Locate(ctx)
 	mustSay(t, err, nil, "docker at "+host, "did not answer")
-	if took := time.Since(start); took > askTimeout/2 {
+	if took := time.Since(start); took > engine.Timeout/2 {
 		t.Errorf("took %s, want an end with the context after 100ms", took)
 	}
 }
 
-// An engine that hangs forever is given up on after askTimeout.
+// An engine that hangs forever is given up on after engine.Timeout.
 func TestHungEngineHasADeadline(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -139,8 +141,8 @@ func TestHungEngineHasADeadline(t *testing.T) {
 	start := time.Now()
 	_, err := l.Locate(t.Context())
 	mustSay(t, err, nil, "did not answer in time")
-	if took := time.Since(start); took < askTimeout || took > 5*askTimeout {
-		t.Errorf("took %s, want %s", took, askTimeout)
+	if took := time.Since(start); took < engine.Timeout || took > 5*engine.Timeout {
+		t.Errorf("took %s, want %s", took, engine.Timeout)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/go-connections/nat"
+
+	"dockreg/sidekick/docker/engine"
 )
 
 // recordings are the contents of recorded files.
@@ -85,7 +87,7 @@ func FuzzAnswer(f *testing.F) {
 		if c.ContainerJSONBase != nil {
 			asked = c.ID
 		}
-		if usable(c, asked) != nil {
+		if engine.Usable(c, asked) != nil {
 			return
 		}
 		at, _, err := address(c, int(port), given)

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"dockreg/sidekick"
+	"dockreg/sidekick/docker/engine"
 )
 
 // Config says which container's which port.
@@ -40,16 +41,20 @@ type Locator struct {
 // DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as the docker command does; an error about
 // what those say is a *sidekick.PermanentError.
 func New(c Config) (*Locator, error) {
-	e, err := newEngine(c.Host, c.UserAgent)
+	l := &Locator{config: c, proc: os.DirFS("/proc")}
+	e, err := l.engine()
 	if err != nil { // DOCKER_CERT_PATH, most likely
 		return nil, &sidekick.PermanentError{Err: err}
 	}
-	e.close()
-	hostname, err := os.Hostname()
-	if err != nil {
+	e.Close()
+	if l.hostname, err = os.Hostname(); err != nil {
 		return nil, fmt.Errorf("hostname: %w", err)
 	}
-	return &Locator{config: c, proc: os.DirFS("/proc"), hostname: hostname}, nil
+	return l, nil
+}
+
+func (l *Locator) engine() (*engine.Engine, error) {
+	return engine.New(engine.Config{Host: l.config.Host, UserAgent: l.config.UserAgent})
 }
 
 // Locate asks Docker for the own container's mapping, once, each question within
@@ -59,11 +64,11 @@ func New(c Config) (*Locator, error) {
 func (l *Locator) Locate(ctx context.Context) (netip.AddrPort, error) {
 	// A new one each time: the engine may have been replaced by one that speaks other
 	// versions of the API, and certificates renewed.
-	e, err := newEngine(l.config.Host, l.config.UserAgent)
+	e, err := l.engine()
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	defer e.close()
+	defer e.Close()
 	c, err := l.self(ctx, e)
 	if err != nil {
 		return netip.AddrPort{}, err

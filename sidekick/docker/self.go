@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -10,24 +11,36 @@ import (
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+
+	"dockreg/sidekick"
+	"dockreg/sidekick/docker/engine"
 )
 
 // maxHops bounds the way from one container to the one whose network it uses, which
 // would never end in a circle. One is the rule.
 const maxHops = 5
 
+// inspect asks about one container. An answer about another one is no address.
+func inspect(ctx context.Context, e *engine.Engine, id string) (container.InspectResponse, error) {
+	c, err := e.Inspect(ctx, id)
+	if errors.Is(err, engine.ErrAnother) {
+		err = &sidekick.NoAddressError{Err: err}
+	}
+	return c, err
+}
+
 // self returns what Docker says about the own container.
-func (l *Locator) self(ctx context.Context, e *engine) (container.InspectResponse, error) {
+func (l *Locator) self(ctx context.Context, e *engine.Engine) (container.InspectResponse, error) {
 	if name := l.config.Container; name != "" {
-		c, err := e.inspect(ctx, name)
+		c, err := inspect(ctx, e, name)
 		if cerrdefs.IsNotFound(err) {
-			err = permanent(ErrNoSuchContainer, "%q, asked at %s", name, e.host)
+			err = permanent(ErrNoSuchContainer, "%q, asked at %s", name, e.Host())
 		}
 		return c, err
 	}
 	tried := candidates(l.proc, l.hostname)
 	for _, candidate := range tried {
-		c, err := e.inspect(ctx, candidate)
+		c, err := inspect(ctx, e, candidate)
 		if cerrdefs.IsNotFound(err) {
 			continue
 		}
@@ -45,18 +58,18 @@ func (l *Locator) self(ctx context.Context, e *engine) (container.InspectRespons
 	for i, id := range tried {
 		tried[i] = fmt.Sprintf("%.12s", id)
 	}
-	return container.InspectResponse{}, permanent(ErrUnknownSelf, "docker at %s knows none of %s", e.host, strings.Join(tried, ", "))
+	return container.InspectResponse{}, permanent(ErrUnknownSelf, "docker at %s knows none of %s", e.Host(), strings.Join(tried, ", "))
 }
 
 // networkOf returns what Docker says about the container whose network c uses, which
 // is c itself except with --network container:X: published ports are X's.
-func networkOf(ctx context.Context, e *engine, c container.InspectResponse) (container.InspectResponse, error) {
+func networkOf(ctx context.Context, e *engine.Engine, c container.InspectResponse) (container.InspectResponse, error) {
 	for hops := 0; c.HostConfig.NetworkMode.IsContainer(); hops++ {
 		if hops == maxHops {
 			return c, fmt.Errorf("docker's answer: the containers whose network this one uses go on forever, with %.64q", c.ID)
 		}
 		var err error
-		if c, err = e.inspect(ctx, c.HostConfig.NetworkMode.ConnectedContainer()); err != nil {
+		if c, err = inspect(ctx, e, c.HostConfig.NetworkMode.ConnectedContainer()); err != nil {
 			return c, fmt.Errorf("the container whose network this one uses: %w", err)
 		}
 	}

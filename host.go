@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dockreg/etcdreg/etcd"
+	"dockreg/host"
+	"dockreg/settings"
+	"dockreg/sidekick/docker/engine"
+)
+
+// maxList bounds what Docker says about all the containers that run: some KB each.
+const maxList = 64 << 20
+
+// hostCommand is the service of a host, until a signal asks it to stop.
+func hostCommand(stderr io.Writer) *cli.Command {
+	set := &settings.Set{}
+	what, logs := set.Host(), set.Log()
+	return &cli.Command{
+		Name:               "host",
+		Usage:              "answer containers about themselves, and take their last wills",
+		CustomHelpTemplate: hostHelp,
+		Flags:              set.Flags(),
+		OnUsageError:       set.OnUsageError,
+		Action: func(c *cli.Context) error {
+			if err := set.Read(c); err != nil {
+				return err
+			}
+			docker := what.Docker()
+			etcdConfig, takesWills := what.Etcd()
+			if err := set.Err(); err != nil {
+				return err
+			}
+			log, flush := startLog(logs, stderr)
+			defer flush()
+			e, err := engine.New(engine.Config{Host: docker, UserAgent: "dockreg/" + version, MaxAnswer: maxList})
+			if err != nil {
+				return settings.Mistakes{err.Error()}
+			}
+			defer e.Close()
+			service := &host.Service{Engine: e, Version: version, Log: log, IPs: what.IPs()}
+			if takesWills {
+				etcdConfig.Log = log
+				service.Etcd = func() host.Etcd { return etcd.New(etcdConfig) }
+			}
+			socket, err := listen(what.Listen())
+			if err != nil {
+				return err
+			}
+			ctx, _, release := onSignals(c.Context, log)
+			defer release()
+			attrs := []any{"version", version, "listen", what.Listen(), "docker", docker}
+			if takesWills {
+				attrs = append(attrs, "etcd", etcdConfig.Endpoints)
+			}
+			log.Info("starting", attrs...)
+			return service.Serve(ctx, socket)
+		},
+	}
+}
+
+// listen makes the socket, in the place of one that an earlier service left. Everybody may
+// open it: what they are told depends on who they are.
+func listen(path string) (*net.UnixListener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // containers mount it, whoever runs in them
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("listen: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("listen: %s is there, and is no socket; remove it, or give --listen another path", path)
+	default:
+		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("listen: somebody listens at %s already; stop that first, or give --listen another path", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("listen: %w", err)
+		}
+	}
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err == nil {
+		err = os.Chmod(path, 0o666) //nolint:gosec // the kernel says who comes
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return socket, nil
+}

@@ -1,0 +1,226 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+
+	"dockreg/probe/pidfd"
+)
+
+// Engine is what is asked of Docker.
+type Engine interface {
+	Running(ctx context.Context) (ids []string, err error)
+	Inspect(ctx context.Context, id string) (container.InspectResponse, error)
+}
+
+// listEvery bounds how often Docker is asked for what runs, whoever asks here.
+const listEvery = 200 * time.Millisecond
+
+var (
+	errNoContainer = errors.New("the caller runs in no container of this engine")
+	errSeveral     = errors.New("the caller's cgroups are those of several containers")
+)
+
+// containers knows which cgroups are which container's: those that its first process is
+// in, as Docker names that. The names in their paths say nothing: who may make cgroups
+// may call them anything.
+type containers struct {
+	engine Engine
+
+	turn   chan struct{} // to ask Docker; holds a token
+	listed time.Time
+
+	mu    sync.Mutex
+	first map[string]*first // by the container's id
+}
+
+// first is a container's first process. When it ends, so do all others in its pid
+// namespace.
+type first struct {
+	container string
+	pid       int
+	process   *pidfd.Process
+	cgroups   cgroups
+}
+
+func newContainers(e Engine) *containers {
+	c := &containers{engine: e, turn: make(chan struct{}, 1), first: map[string]*first{}}
+	c.turn <- struct{}{}
+	return c
+}
+
+// close lets go of all first processes.
+func (c *containers) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, f := range c.first {
+		f.process.Close()
+		delete(c.first, id)
+	}
+}
+
+// find returns the container that a process in these cgroups is in.
+func (c *containers) find(ctx context.Context, in cgroups) (id string, err error) {
+	if id, err = c.known(in); err == nil {
+		return id, nil
+	}
+	select {
+	case <-c.turn:
+	case <-ctx.Done():
+		return "", fmt.Errorf("list containers: %w", ctx.Err())
+	}
+	defer func() { c.turn <- struct{}{} }()
+	if id, err = c.known(in); err == nil {
+		return id, nil
+	}
+	select {
+	case <-time.After(listEvery - time.Since(c.listed)):
+	case <-ctx.Done():
+		return "", fmt.Errorf("list containers: %w", ctx.Err())
+	}
+	c.listed = time.Now()
+	if err := c.list(ctx); err != nil {
+		return "", err
+	}
+	return c.known(in)
+}
+
+// known is find without a question to Docker.
+func (c *containers) known(in cgroups) (id string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// The outermost: an engine inside a container makes groups further in.
+	var outermost *first
+	for _, f := range c.first {
+		switch {
+		case !f.cgroups.contain(in) || f.process.Ended():
+		case outermost == nil, f.cgroups.contain(outermost.cgroups) && !outermost.cgroups.contain(f.cgroups):
+			outermost = f
+		case !outermost.cgroups.contain(f.cgroups) || f.cgroups.contain(outermost.cgroups):
+			return "", fmt.Errorf("%w, %.12s and %.12s", errSeveral, outermost.container, f.container)
+		}
+	}
+	if outermost == nil {
+		return "", errNoContainer
+	}
+	return outermost.container, nil
+}
+
+// list asks Docker for what runs, and for the first process of what is new. What it has
+// found is kept, even if there was no time for the rest.
+func (c *containers) list(ctx context.Context) error {
+	ids, err := c.engine.Running(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	for id, f := range c.first {
+		if f.process.Ended() || !slices.Contains(ids, id) {
+			f.process.Close()
+			delete(c.first, id)
+		}
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return c.first[id] != nil })
+	c.mu.Unlock()
+	for _, id := range ids {
+		answer, err := c.engine.Inspect(ctx, id)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil || answer.State == nil || !answer.State.Running {
+			continue // it has ended meanwhile
+		}
+		// Of one whose first process has just ended, too, this is the end.
+		f, err := holdFirst(id, answer.State.Pid)
+		if errors.Is(err, errHidden) {
+			return err
+		}
+		if err == nil {
+			c.mu.Lock()
+			c.first[id] = f
+			c.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// hold takes hold anew of a container's first process.
+func (c *containers) hold(id string) (*first, error) {
+	c.mu.Lock()
+	known := c.first[id]
+	c.mu.Unlock()
+	if known == nil {
+		return nil, errNoContainer
+	}
+	process, err := pidfd.Hold(known.pid)
+	if err != nil {
+		return nil, err
+	}
+	// The number can't have gone to another process while this one had not ended.
+	if known.process.Ended() {
+		process.Close()
+		return nil, errNoContainer
+	}
+	return &first{id, known.pid, process, known.cgroups}, nil
+}
+
+// holdFirst takes hold of a container's first process. Its number may have gone to a
+// process in another container since Docker learned it; but then, as not with a first
+// process, its parent is in the same cgroups.
+func holdFirst(id string, pid int) (*first, error) {
+	process, err := pidfd.Hold(pid)
+	if err != nil {
+		return nil, err
+	}
+	f := &first{container: id, pid: pid, process: process}
+	if f.cgroups, err = cgroupsOf(pid); err == nil {
+		var parent int
+		var around cgroups
+		if parent, err = parentOf(pid); err == nil {
+			around, err = cgroupsOf(parent)
+		}
+		if err == nil && f.cgroups.contain(around) {
+			err = fmt.Errorf("process %d is not the first one of its container", pid)
+		}
+	}
+	if err == nil && process.Ended() {
+		err = fmt.Errorf("process %d has ended", pid)
+	}
+	if err != nil {
+		process.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// parentOf reads the number of a process's parent.
+func parentOf(pid int) (int, error) {
+	stat, err := statOf(pid)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(stat[1])
+}
+
+// statOf returns the fields of /proc/<pid>/stat from the third one on, the state: the
+// second is a name that may hold anything.
+func statOf(pid int) ([]string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 20 {
+		return nil, fmt.Errorf("not the state of a process: %.100q", text)
+	}
+	return fields, nil
+}

@@ -1,0 +1,185 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/etcdreg/etcd"
+)
+
+// sideBySide is how many leases are revoked at a time: etcd writes them down together.
+const sideBySide = 64
+
+// retryPauses are between tries to revoke, the last one again and again.
+var retryPauses = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second}
+
+var (
+	errNoLease = errors.New("etcd knows no such lease")
+	errNoKeys  = errors.New("no key hangs on the lease")
+)
+
+// leases asks etcd about leases, and revokes them.
+type leases struct {
+	log     *slog.Logger
+	check   chan Etcd // holds what asks, unless it is in use
+	execute Etcd      // waits for nobody who asks
+}
+
+func newLeases(check, execute Etcd, log *slog.Logger) *leases {
+	l := &leases{log, make(chan Etcd, 1), execute}
+	l.check <- check
+	return l
+}
+
+// close ends the connections to etcd, once nobody uses them.
+func (l *leases) close() {
+	(<-l.check).Close()
+	l.execute.Close()
+}
+
+// keys returns what hangs on a lease, and the TTL that it was granted.
+func (l *leases) keys(ctx context.Context, lease clientv3.LeaseID) (keys []string, ttl time.Duration, err error) {
+	select {
+	case client := <-l.check:
+		defer func() { l.check <- client }()
+		err = client.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
+			keys, ttl, err = attached(ctx, c, lease)
+			return err
+		})
+	case <-ctx.Done():
+		err = fmt.Errorf("etcd did not answer in time: %w", ctx.Err())
+	}
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case ttl == 0:
+		return nil, 0, refuse(http.StatusConflict, errNoLease)
+	case len(keys) == 0:
+		return nil, 0, refuse(http.StatusConflict, errNoKeys)
+	}
+	return keys, ttl, nil
+}
+
+// attached is the request behind keys. The TTL of a lease that is gone is 0.
+func attached(ctx context.Context, c *clientv3.Client, lease clientv3.LeaseID) (keys []string, ttl time.Duration, err error) {
+	found, err := c.TimeToLive(ctx, lease, clientv3.WithAttachedKeys())
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) || err == nil && found.TTL < 0 {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("look at lease: %w", err)
+	}
+	for _, key := range found.Keys {
+		keys = append(keys, string(key))
+	}
+	return keys, time.Duration(found.GrantedTTL) * time.Second, nil
+}
+
+// revokeAll executes what is due, until ctx ends. What etcd does not answer is tried
+// again until the lease has lapsed.
+func (l *leases) revokeAll(ctx context.Context, due <-chan []*lastWill) {
+	// Connecting later would take time when there is none.
+	_ = l.execute.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
+		_, _, err := attached(ctx, c, 1)
+		return err
+	})
+	var left []*lastWill
+	tries := 0
+	for {
+		var again <-chan time.Time
+		if len(left) > 0 {
+			again = time.After(retryPauses[min(tries, len(retryPauses)-1)])
+			tries++
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case more := <-due:
+			left = append(left, more...)
+		case <-again:
+		}
+		for more := true; more; {
+			select {
+			case others := <-due:
+				left = append(left, others...)
+			default:
+				more = false
+			}
+		}
+		if left = l.revoke(ctx, left); len(left) == 0 {
+			tries = 0
+		}
+	}
+}
+
+// revoke revokes leases, and returns those that it could not.
+func (l *leases) revoke(ctx context.Context, due []*lastWill) (left []*lastWill) {
+	var mu sync.Mutex
+	done := map[*lastWill]bool{}
+	err := l.execute.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
+		var running sync.WaitGroup
+		turns := make(chan struct{}, sideBySide)
+		for _, t := range due {
+			running.Go(func() {
+				turns <- struct{}{}
+				defer func() { <-turns }()
+				failed := l.revokeOne(ctx, c, t)
+				mu.Lock()
+				defer mu.Unlock()
+				if failed != nil {
+					err = failed
+				} else {
+					done[t] = true
+				}
+			})
+		}
+		running.Wait()
+		return err
+	})
+	for _, t := range due {
+		switch {
+		case done[t]:
+		case time.Since(t.ended) > t.ttl:
+			l.log.Warn("etcd could not be told in time that the container has ended; the lease has lapsed", "keys", t.keys, "container", short(t.container), "err", err)
+		default:
+			left = append(left, t)
+		}
+	}
+	return left
+}
+
+// revokeOne revokes the lease, unless there is more on it than was there when it was
+// named. What a newer instance has taken over hangs on another one.
+func (l *leases) revokeOne(ctx context.Context, c *clientv3.Client, t *lastWill) error {
+	keys, ttl, err := attached(ctx, c, t.lease)
+	if err != nil {
+		return err
+	}
+	if ttl == 0 {
+		l.log.Debug("the container has ended; its lease was gone", "keys", t.keys, "container", short(t.container))
+		return nil
+	}
+	for _, key := range keys {
+		if !slices.Contains(t.keys, key) {
+			l.log.Warn("the container has ended; its last will is not executed", "err", errForeign, "key", key, "container", short(t.container))
+			return nil
+		}
+	}
+	if _, err := c.Revoke(ctx, t.lease); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return fmt.Errorf("revoke lease: %w", err)
+	}
+	l.log.Info("the container has ended; its keys are gone", "keys", keys, "container", short(t.container), "took", time.Since(t.ended).Round(100*time.Microsecond))
+	return nil
+}
+
+// short is a container's id as docker ps shows it.
+func short(id string) string { return id[:min(12, len(id))] }

@@ -1,0 +1,258 @@
+// Package will tells a host's service the last will of a container: the lease to be
+// revoked when the container has ended, which nothing inside could do then.
+//
+// It is told over the socket at which the service also answers for Docker, with
+// PUT /dockreg/will/<lease>. The answer goes on for as long as the service does, so that
+// its end shows when the will is to be told anew. DELETE withdraws it, and GET
+// /dockreg/will asks whether wills are taken. Whoever else is at the socket, such as
+// Docker itself, answers 404, or in another way without the header "Server: dockreg".
+package will
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Server is what the service calls itself, in the header of that name.
+const Server = "dockreg"
+
+// Path is where wills are told, with the lease behind it in hexadecimal digits.
+const Path = "/dockreg/will"
+
+const (
+	// answerTimeout bounds how long the service takes to answer.
+	answerTimeout = 6 * time.Second
+	// closeTimeout bounds how long an end waits for a withdrawal.
+	closeTimeout = 300 * time.Millisecond
+	// elsewherePause is after nobody was there who takes wills.
+	elsewherePause = 5 * time.Minute
+	// mostPause is between tries.
+	leastPause, mostPause = 100 * time.Millisecond, 5 * time.Second
+)
+
+// ErrNone says that what is at the socket takes no wills.
+var ErrNone = errors.New("takes no last wills")
+
+// errGone says that the service ended, or was never there.
+var errGone = errors.New("the host's service is not there")
+
+// refusedError is the service's own word.
+type refusedError struct {
+	status int
+	text   string
+}
+
+func (e *refusedError) Error() string { return "the host's service refuses the last will: " + e.text }
+
+// Will is one container's last will. It is told, and withdrawn, in the background:
+// nobody waits for it.
+type Will struct {
+	client *http.Client
+	log    *slog.Logger
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	mu      sync.Mutex
+	lease   int64         // to be told; 0: none
+	changed chan struct{} // closed when lease, or closing, changes
+	closing bool
+}
+
+// New returns a Will that is empty. socket is a path.
+func New(socket string, log *slog.Logger) *Will {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &Will{client: clientOf(socket), log: log, cancel: cancel, ended: make(chan struct{}), changed: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		w.keep(ctx)
+	}()
+	return w
+}
+
+func clientOf(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		ResponseHeaderTimeout:  answerTimeout,
+		MaxResponseHeaderBytes: 16 << 10,
+	}}
+}
+
+// Make makes lease the will, in the place of an earlier one.
+func (w *Will) Make(lease int64) { w.set(lease, false) }
+
+// Withdraw is for a lease that has been revoked.
+func (w *Will) Withdraw() { w.set(0, false) }
+
+// Close ends the telling. The will stays with the service, unless it was withdrawn; it
+// waits for that for a moment.
+func (w *Will) Close() {
+	w.mu.Lock()
+	lease := w.lease
+	w.mu.Unlock()
+	w.set(lease, true)
+	select {
+	case <-w.ended:
+	case <-time.After(closeTimeout):
+	}
+	w.cancel()
+	<-w.ended
+}
+
+func (w *Will) set(lease int64, closing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lease != lease || w.closing != closing {
+		w.lease, w.closing = lease, closing
+		close(w.changed)
+		w.changed = make(chan struct{})
+	}
+}
+
+func (w *Will) wanted() (lease int64, closing bool, changed <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lease, w.closing, w.changed
+}
+
+// keep brings the service to where the will is as it is wanted.
+func (w *Will) keep(ctx context.Context) {
+	defer w.client.CloseIdleConnections()
+	var (
+		told  int64 // that the service has
+		pause time.Duration
+		j     journal
+	)
+	j.log = w.log
+	for {
+		lease, closing, changed := w.wanted()
+		wait := time.Duration(-1)
+		switch {
+		case told != 0 && told != lease:
+			w.withdraw(ctx, told)
+			told = 0
+			continue
+		case closing || ctx.Err() != nil:
+			return
+		case lease != 0:
+			err := w.tell(ctx, lease, changed, func() {
+				told, pause = lease, 0
+				j.told(lease)
+			})
+			if err == nil {
+				continue // something else is wanted
+			}
+			j.failed(err)
+			pause = min(max(2*pause, leastPause), mostPause)
+			wait = pause/2 + rand.N(pause/2)
+			if errors.Is(err, ErrNone) {
+				wait = elsewherePause
+			}
+		}
+		var again <-chan time.Time
+		if wait >= 0 {
+			again = time.After(wait)
+		}
+		select {
+		case <-changed:
+		case <-again:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// tell tells the will. It returns nil when something else is wanted, and else an error,
+// at the latest when the service ends.
+func (w *Will) tell(ctx context.Context, lease int64, changed <-chan struct{}, taken func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	heard := make(chan struct{})
+	go func() {
+		ended <- func() error {
+			answer, err := ask(ctx, w.client, http.MethodPut, lease)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = answer.Body.Close() }()
+			close(heard)
+			_, _ = io.Copy(io.Discard, answer.Body) // there is nothing in it but its end
+			return errGone
+		}()
+	}()
+	defer func() { cancel(); <-ended }()
+	for {
+		select {
+		case <-heard:
+			taken()
+			heard = nil
+		case err := <-ended:
+			ended <- nil
+			return err
+		case <-changed:
+			return nil
+		}
+	}
+}
+
+func (w *Will) withdraw(ctx context.Context, lease int64) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	answer, err := ask(ctx, w.client, http.MethodDelete, lease)
+	if err == nil {
+		_ = answer.Body.Close()
+	}
+	// Else the service has one that does nothing: the lease is gone.
+	w.log.Debug("withdrew the last will", "lease", strconv.FormatInt(lease, 16), "err", err)
+}
+
+// Taken asks whether wills are taken at a socket. The error, which may be ErrNone, is why
+// not.
+func Taken(ctx context.Context, socket string) error {
+	client := clientOf(socket)
+	defer client.CloseIdleConnections()
+	answer, err := ask(ctx, client, http.MethodGet, 0)
+	if err == nil {
+		_ = answer.Body.Close()
+	}
+	return err
+}
+
+func ask(ctx context.Context, client *http.Client, method string, lease int64) (*http.Response, error) {
+	url := "http://dockreg" + Path
+	if lease != 0 {
+		url += "/" + strconv.FormatInt(lease, 16)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errGone, errors.Unwrap(err))
+	}
+	if answer.StatusCode/100 == 2 && answer.Header.Get("Server") == Server {
+		return answer, nil
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.Header.Get("Server") != Server || answer.StatusCode == http.StatusNotFound && method != http.MethodDelete {
+		return nil, ErrNone
+	}
+	var said struct {
+		Message string `json:"message"`
+	}
+	_ = json.NewDecoder(io.LimitReader(answer.Body, 4<<10)).Decode(&said)
+	return nil, &refusedError{answer.StatusCode, said.Message}
+}
