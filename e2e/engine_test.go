@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,15 +18,19 @@ import (
 // an app that is late on a busy machine.
 const engineTTL = 8 * time.Second
 
+var engineTurn sync.Mutex
+
 // startEngine runs a Docker engine of the test's own, which it may stop, with the
-// image in it.
-func startEngine(t *testing.T) *testbed.Engine {
+// image in it. One test at a time has one.
+func startEngine(t *testing.T, liveRestore bool) *testbed.Engine {
 	t.Helper()
 	missing := t.Skip
 	if os.Getenv("CI") == "true" {
 		missing = t.Fatal
 	}
-	e, err := testbed.NewEngine()
+	engineTurn.Lock()
+	t.Cleanup(engineTurn.Unlock)
+	e, err := testbed.NewEngine(liveRestore)
 	if e != nil {
 		t.Cleanup(func() {
 			if err := e.Remove(); err != nil {
@@ -54,7 +59,7 @@ func startEngine(t *testing.T) *testbed.Engine {
 func TestDockerEngineRestarts(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	e := startEngine(t)
+	e := startEngine(t, true)
 	start := time.Now()
 	keys := testbed.FollowKeys(t.Context(), etcd.Client, "/engine/")
 	c := keep(t)(e.Run("-p", "8000", "-v", e.Folder+":/run/host", "-e", "DOCKREG_DOCKER=/run/host/docker.sock",

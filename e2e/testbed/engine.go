@@ -30,8 +30,9 @@ type Engine struct {
 }
 
 // NewEngine makes an engine that is not started yet. It takes root, dockerd, ip and
-// nsenter, and an engine on this machine to take the storage driver from.
-func NewEngine() (*Engine, error) {
+// nsenter, and an engine on this machine to take the storage driver from. With liveRestore
+// its containers live on while it is stopped.
+func NewEngine(liveRestore bool) (*Engine, error) {
 	for _, tool := range []string{"dockerd", "ip", "nsenter"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return nil, err
@@ -56,7 +57,7 @@ func NewEngine() (*Engine, error) {
 	e.Docker = Docker{Gateway: engineIP, host: "unix://" + e.Folder + "/docker.sock"}
 	config, err := json.Marshal(map[string]any{
 		"hosts": []string{e.host}, "data-root": dir + "/data", "exec-root": dir + "/exec", "pidfile": dir + "/pid",
-		"bip": engineBridge, "storage-driver": driver, "live-restore": true,
+		"bip": engineBridge, "storage-driver": driver, "live-restore": liveRestore,
 	})
 	if err != nil {
 		return nil, err
@@ -125,6 +126,18 @@ func (e *Engine) Stop() error {
 	late := time.AfterFunc(30*time.Second, func() { _ = e.daemon.Process.Kill() })
 	defer late.Stop()
 	return e.daemon.Wait()
+}
+
+// Kill kills the engine, without a word to its containers.
+func (e *Engine) Kill() error {
+	defer func() { e.daemon = nil }()
+	if err := e.daemon.Process.Kill(); err != nil {
+		return err
+	}
+	_ = e.daemon.Wait() // says that it was killed
+	// It takes its containerd down with it, whose number it would find again for as long
+	// as nobody has waited for that.
+	return os.Remove(e.dir + "/exec/containerd/containerd.pid")
 }
 
 // Load copies an image from the engine that the docker command talks to.

@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dockreg/e2e/testbed"
+)
+
+// startHost starts a host's service, whose socket is docker.sock in the folder, with these
+// further flags. It ends with the test, and shows what it logged if the test failed.
+func startHost(t *testing.T, flags ...string) (folder string, p *process) {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "host") // short: a socket's path has 107 bytes at the most
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	if err := os.Chmod(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return folder, restartHost(t, folder, flags...)
+}
+
+// restartHost starts a host's service again, for the same folder.
+func restartHost(t *testing.T, folder string, flags ...string) *process {
+	t.Helper()
+	p := dockreg(append([]string{"host", "--listen", filepath.Join(folder, "docker.sock"), "--log-level", "debug"}, flags...)...)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			_ = p.Process.Signal(syscall.SIGTERM)
+			late := time.AfterFunc(10*time.Second, func() { _ = p.Process.Kill() })
+			defer late.Stop()
+			if err := p.Wait(); err != nil {
+				t.Errorf("the host's service did not stop as asked: %v", err)
+			}
+		}
+		if t.Failed() {
+			t.Logf("the host's service logged\n%s", p.stderr.String())
+		}
+	})
+	p.awaitLogged(t, "msg=starting")
+	return p
+}
+
+// asked is how a container is started whose sidekick asks a host's service, and has no
+// docker.sock.
+func asked(folder string) []string {
+	return []string{"-p", "8000", "-v", folder + ":/run/dockreg", "-e", "DOCKREG_DOCKER=/run/dockreg/docker.sock", "-e", "DOCKREG_LOG_LEVEL=debug"}
+}
+
+// runAsked runs a container with the sample app that asks a host's service, and waits for
+// its key and for its last will.
+func runAsked(t *testing.T, folder string, args ...string) (c *testbed.Container, keys *testbed.Keys, key string) {
+	t.Helper()
+	start := time.Now()
+	keys = follow(t)
+	args = append(append(asked(folder), "-e", "IP="+docker.Gateway, "-e", "ETCD="+etcd.URL), args...)
+	c = keep(t)(docker.Run(append(args, image)...))
+	key = keyOf(t, c)
+	wantPut(t, keys, key, start, time.Minute)
+	awaitLogged(t, c, `msg="the host's service has the last will"`, 1)
+	return c, keys, key
+}
+
+// P11: with a host's service an app is registered as with Docker's own socket, which is not
+// in the container; so it is while the service is away, which is heard once.
+func TestP11NoDockerSocketInTheContainer(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	folder, host := startHost(t, "--etcd", etcd.URL)
+	c, keys, key := runAsked(t, folder)
+	if out, err := c.Exec("sh", "-c", "ls /var/run/docker.sock 2>&1 || dockreg --dry-run --port 8000 --etcd $ETCD --ip $IP --log-level info"); err != nil || !strings.Contains(out, "would be registered: "+key) {
+		t.Errorf("the dry run says %v\n%s", err, out)
+	} else if !strings.Contains(out, "taken by the host's service") {
+		t.Errorf("the dry run does not tell of the last will:\n%s", out)
+	}
+
+	host.terminate(t)
+	awaitLogged(t, c, "gets the last will again when it is back", 1)
+	host = restartHost(t, folder, "--etcd", etcd.URL)
+	awaitLogged(t, c, "has the last will again", 1)
+	if history := keys.History(); countOf(history, key) != 1 {
+		t.Errorf("the restart of the service is seen at the key: %v", history)
+	}
+	// Its last will was told anew.
+	killed := time.Now()
+	if _, err := c.Do("kill"); err != nil {
+		t.Fatal(err)
+	}
+	gone := wantGone(t, keys, key, killed, busy)
+	t.Logf("docker kill typed to key gone: %s", gone.At.Sub(killed))
+	host.awaitLogged(t, "its keys are gone")
+}
+
+// countOf counts what happened to a key.
+func countOf(history []testbed.Event, key string) (n int) {
+	for _, e := range history {
+		if e.Key == key {
+			n++
+		}
+	}
+	return n
+}
