@@ -30,7 +30,7 @@ func (s *Service) accept(socket *net.UnixListener) (*conn, error) {
 
 // admit finds out who opened a connection, and whether it has room.
 func (s *Service) admit(accepted *net.UnixConn, now time.Time) *conn {
-	who, err := callerOf(accepted, now)
+	who, err := callerOf(accepted, now, s.containers.cgroupsOf)
 	if err != nil {
 		// Nothing is known of it that it could not choose.
 		s.refusals.tell("unknown", now, err)

@@ -28,7 +28,7 @@ var (
 
 // callerOf says who opened a connection: by the kernel's word, as it was at that time
 // (unix(7), SO_PEERCRED and SO_PEERPIDFD).
-func callerOf(conn *net.UnixConn, now time.Time) (*caller, error) {
+func callerOf(conn *net.UnixConn, now time.Time, cgroupsOf func(pid int) (cgroups, error)) (*caller, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func callerOf(conn *net.UnixConn, now time.Time) (*caller, error) {
 		return nil, err
 	}
 	c := &caller{pid: int(cred.Pid), process: process}
-	if c.cgroups, err = c.look(); err != nil {
+	if c.cgroups, err = c.look(cgroupsOf); err != nil {
 		process.Close()
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func callerOf(conn *net.UnixConn, now time.Time) (*caller, error) {
 
 // look reads the caller's cgroups. Behind that the process still has to be there, or
 // they may have been another's.
-func (c *caller) look() (cgroups, error) {
+func (c *caller) look(cgroupsOf func(pid int) (cgroups, error)) (cgroups, error) {
 	found, err := cgroupsOf(c.pid)
 	if c.process.Ended() {
 		return nil, errEnded

@@ -34,7 +34,8 @@ var (
 // in, as Docker names that. The names in their paths say nothing: who may make cgroups
 // may call them anything.
 type containers struct {
-	engine Engine
+	engine    Engine
+	cgroupsOf func(pid int) (cgroups, error)
 
 	turn   chan struct{} // to ask Docker; holds a token
 	listed time.Time
@@ -53,7 +54,7 @@ type first struct {
 }
 
 func newContainers(e Engine) *containers {
-	c := &containers{engine: e, turn: make(chan struct{}, 1), first: map[string]*first{}}
+	c := &containers{engine: e, cgroupsOf: cgroupsOf, turn: make(chan struct{}, 1), first: map[string]*first{}}
 	c.turn <- struct{}{}
 	return c
 }
@@ -140,7 +141,7 @@ func (c *containers) list(ctx context.Context) error {
 			continue // it has ended meanwhile
 		}
 		// Of one whose first process has just ended, too, this is the end.
-		f, err := holdFirst(id, answer.State.Pid)
+		f, err := c.holdFirst(id, answer.State.Pid)
 		if errors.Is(err, errHidden) {
 			return err
 		}
@@ -176,17 +177,17 @@ func (c *containers) hold(id string) (*first, error) {
 // holdFirst takes hold of a container's first process. Its number may have gone to a
 // process in another container since Docker learned it; but then, as not with a first
 // process, its parent is in the same cgroups.
-func holdFirst(id string, pid int) (*first, error) {
+func (c *containers) holdFirst(id string, pid int) (*first, error) {
 	process, err := pidfd.Hold(pid)
 	if err != nil {
 		return nil, err
 	}
 	f := &first{container: id, pid: pid, process: process}
-	if f.cgroups, err = cgroupsOf(pid); err == nil {
+	if f.cgroups, err = c.cgroupsOf(pid); err == nil {
 		var parent int
 		var around cgroups
 		if parent, err = parentOf(pid); err == nil {
-			around, err = cgroupsOf(parent)
+			around, err = c.cgroupsOf(parent)
 		}
 		if err == nil && f.cgroups.contain(around) {
 			err = fmt.Errorf("process %d is not the first one of its container", pid)

@@ -94,7 +94,7 @@ func named(c container.InspectResponse, text string) bool {
 // about the one whose network that one uses, which is the same except with
 // --network container:X.
 func (s *Service) askDocker(ctx context.Context, who *caller) (own, network container.InspectResponse, err error) {
-	now, err := who.look()
+	now, err := who.look(s.containers.cgroupsOf)
 	if err != nil {
 		return own, network, refuse(http.StatusForbidden, err)
 	}

@@ -43,13 +43,12 @@ type Service struct {
 func (s *Service) Serve(ctx context.Context, socket *net.UnixListener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.containers, s.admission, s.refusals = newContainers(s.Engine), newAdmission(), newRefusals(s.Log)
+	s.prepare()
 	defer s.containers.close()
 
 	var running sync.WaitGroup
 	defer running.Wait()
-	if s.Etcd != nil {
-		s.wills = newWills(s.Etcd(), s.Etcd(), s.Log)
+	if s.wills != nil {
 		running.Go(func() { s.wills.run(ctx) })
 	}
 	// Who asks first is not to wait for all the containers that already run.
@@ -78,6 +77,16 @@ func (s *Service) Serve(ctx context.Context, socket *net.UnixListener) error {
 			case <-time.After(acceptPause):
 			}
 		}
+	}
+}
+
+func (s *Service) prepare() {
+	if s.containers != nil {
+		return
+	}
+	s.containers, s.admission, s.refusals = newContainers(s.Engine), newAdmission(), newRefusals(s.Log)
+	if s.Etcd != nil {
+		s.wills = newWills(s.Etcd(), s.Etcd(), s.Log)
 	}
 }
 

@@ -1,0 +1,283 @@
+package will
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// service stands in for a host's: it takes every will, unless answer says otherwise. What
+// the real one does is in the e2e tests.
+type service struct {
+	path   string
+	server *http.Server
+	calls  chan string // method and path
+	answer http.HandlerFunc
+}
+
+func startService(t *testing.T, path string, answer http.HandlerFunc) *service {
+	t.Helper()
+	s := &service{path: path, calls: make(chan string, 1000), answer: answer}
+	_ = os.Remove(path)
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Second}
+	go func() { _ = s.server.Serve(socket) }()
+	t.Cleanup(s.end)
+	return s
+}
+
+func (s *service) end() { _ = s.server.Close() }
+
+func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.answer != nil {
+		s.answer(w, r)
+		s.calls <- r.Method + " " + r.URL.Path
+		return
+	}
+	w.Header().Set("Server", Server)
+	if r.Method != http.MethodPut {
+		w.WriteHeader(http.StatusNoContent)
+		s.calls <- r.Method + " " + r.URL.Path
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush()
+	s.calls <- r.Method + " " + r.URL.Path
+	<-r.Context().Done()
+}
+
+func (s *service) wantCall(t *testing.T, want string) {
+	t.Helper()
+	select {
+	case got := <-s.calls:
+		if got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("no %s", want)
+	}
+}
+
+func (s *service) wantNoCall(t *testing.T) {
+	t.Helper()
+	select {
+	case got := <-s.calls:
+		t.Fatalf("%s, want nothing", got)
+	default:
+	}
+}
+
+// journaled is a Will, and what it logs.
+type journaled struct {
+	*Will
+	out  *lockedBuffer
+	path string
+}
+
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{}
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case b.more <- struct{}{}:
+	default:
+	}
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func newWill(t *testing.T) *journaled {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "will")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &journaled{out: &lockedBuffer{more: make(chan struct{}, 1)}, path: filepath.Join(dir, "s")}
+	j.Will = New(j.path, slog.New(slog.NewTextHandler(j.out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	t.Cleanup(func() {
+		j.Close()
+		_ = os.RemoveAll(dir)
+		if t.Failed() {
+			t.Log(j.out.String())
+		}
+	})
+	return j
+}
+
+func (j *journaled) wantLogged(t *testing.T, words string, n int) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for strings.Count(j.out.String(), words) < n {
+		select {
+		case <-j.out.more:
+		case <-late:
+			t.Fatalf("%q is not there %d times in\n%s", words, n, j.out)
+		}
+	}
+	if found := strings.Count(j.out.String(), words); found != n {
+		t.Errorf("%q is there %d times, want %d, in\n%s", words, found, n, j.out)
+	}
+}
+
+// A will is told, told in the place of another, and withdrawn.
+func TestTold(t *testing.T) {
+	t.Parallel()
+	w := newWill(t)
+	s := startService(t, w.path, nil)
+	w.Make(0x2a)
+	s.wantCall(t, "PUT /dockreg/will/2a")
+	w.wantLogged(t, `level=DEBUG msg="the host's service has the last will"`, 1)
+	w.Make(0x2a)
+	w.Make(0x2b)
+	s.wantCall(t, "DELETE /dockreg/will/2a")
+	s.wantCall(t, "PUT /dockreg/will/2b")
+	w.wantLogged(t, `the host's service has the last will" lease=2b`, 1)
+	w.Withdraw()
+	s.wantCall(t, "DELETE /dockreg/will/2b")
+	w.Close()
+	s.wantNoCall(t)
+}
+
+// A stop withdraws what was withdrawn just before, and leaves what was not: the lease may
+// still be there, and the container about to end.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	for name, withdrawn := range map[string]bool{"withdrawn": true, "not withdrawn": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWill(t)
+			s := startService(t, w.path, nil)
+			w.Make(1)
+			s.wantCall(t, "PUT /dockreg/will/1")
+			w.wantLogged(t, "has the last will", 1)
+			if withdrawn {
+				w.Withdraw()
+			}
+			w.Close()
+			if withdrawn {
+				s.wantCall(t, "DELETE /dockreg/will/1")
+			}
+			s.wantNoCall(t)
+		})
+	}
+}
+
+// A service that was restarted hears the will anew, and the log tells of it once.
+func TestServiceRestarts(t *testing.T) {
+	t.Parallel()
+	w := newWill(t)
+	w.Make(1) // before there is any
+	w.wantLogged(t, "there is no last will", 1)
+	s := startService(t, w.path, nil)
+	s.wantCall(t, "PUT /dockreg/will/1")
+	w.wantLogged(t, "has the last will", 1)
+	s.end()
+	w.wantLogged(t, `level=WARN msg="the host's service has ended; it gets the last will again when it is back"`, 1)
+	s = startService(t, w.path, nil)
+	s.wantCall(t, "PUT /dockreg/will/1")
+	w.wantLogged(t, `level=INFO msg="the host's service has the last will again"`, 1)
+	if n := strings.Count(w.out.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings, want one", n)
+	}
+}
+
+// Who else is at the socket is asked no further.
+func TestNobodyTakesWills(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]http.HandlerFunc{
+		"Docker": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Server", "Docker/20.10.24 (linux)")
+			http.Error(w, `{"message":"page not found"}`, http.StatusNotFound)
+		},
+		"a proxy":             func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "forbidden", http.StatusForbidden) },
+		"who answers all":     func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") },
+		"one without an etcd": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Server", Server); w.WriteHeader(404) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWill(t)
+			s := startService(t, w.path, answer)
+			w.Make(1)
+			s.wantCall(t, "PUT /dockreg/will/1")
+			w.wantLogged(t, "takes no last wills", 1)
+			if strings.Contains(w.out.String(), "level=WARN") {
+				t.Errorf("a warning:\n%s", w.out)
+			}
+			if err := Taken(t.Context(), w.path); !errors.Is(err, ErrNone) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A will that the service refuses is told again, and the log warns of it once.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	w := newWill(t)
+	s := startService(t, w.path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Server", Server)
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"message":"a key that is not its own"}`)
+	})
+	w.Make(1)
+	s.wantCall(t, "PUT /dockreg/will/1")
+	s.wantCall(t, "PUT /dockreg/will/1")
+	s.wantCall(t, "PUT /dockreg/will/1")
+	w.wantLogged(t, `level=WARN msg="there is no last will: should the container be killed, its key stays for the TTL" err="the host's service refuses the last will: a key that is not its own"`, 1)
+	if err := Taken(t.Context(), w.path); err == nil || errors.Is(err, ErrNone) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTaken(t *testing.T) {
+	t.Parallel()
+	w := newWill(t)
+	if err := Taken(t.Context(), w.path); err == nil || errors.Is(err, ErrNone) {
+		t.Errorf("nobody is there: %v", err)
+	}
+	startService(t, w.path, nil)
+	if err := Taken(t.Context(), w.path); err != nil {
+		t.Error(err)
+	}
+}
+
+// A service that doesn't answer keeps nobody: not who makes a will, and not the end.
+func TestSilentService(t *testing.T) {
+	t.Parallel()
+	w := newWill(t)
+	asked := make(chan struct{}, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	startService(t, w.path, func(http.ResponseWriter, *http.Request) { asked <- struct{}{}; <-ctx.Done() })
+	began := time.Now()
+	w.Make(1)
+	<-asked
+	w.Withdraw()
+	w.Close()
+	if took := time.Since(began); took > answerTimeout/2 {
+		t.Errorf("took %s", took)
+	}
+}

@@ -1,0 +1,203 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/probe/pidfd"
+)
+
+// awayEtcd answers nothing. It stands in for what takes half a minute with a real one; those
+// are in the e2e tests.
+type awayEtcd struct{ asked int }
+
+func (e *awayEtcd) Do(ctx context.Context, within time.Duration, _ func(context.Context, *clientv3.Client) error) error {
+	e.asked++
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(within):
+		return errors.New("etcd is away")
+	}
+}
+
+func (e *awayEtcd) Close() {}
+
+func newTestWills() *wills {
+	return newWills(&awayEtcd{}, &awayEtcd{}, slog.New(slog.DiscardHandler))
+}
+
+// holding is how take takes hold of a process.
+func holding(pid int) func() (*first, error) {
+	return func() (*first, error) {
+		process, err := pidfd.Hold(pid)
+		return &first{container: ownID, pid: pid, process: process}, err
+	}
+}
+
+func willFor(lease clientv3.LeaseID) *lastWill {
+	return &lastWill{container: ownID, lease: lease, keys: []string{"/service/10.1.0.101:1"}, withdrawn: make(chan struct{})}
+}
+
+// P11: when the container's first process ends, what it had to leave is due, and what was
+// withdrawn is not.
+func TestP11DueAtTheEnd(t *testing.T) {
+	t.Parallel()
+	w := newTestWills()
+	pid, end := start(t)
+	go func() { w.await(t.Context(), <-w.fresh) }()
+	for lease := range clientv3.LeaseID(3) {
+		if _, err := w.take(t.Context(), holding(pid), willFor(lease+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.withdraw(ownID, 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.withdraw(ownID, 2); !errors.Is(err, errNoWill) {
+		t.Errorf("withdrawn twice: %v", err)
+	}
+	if err := w.withdraw(otherID, 1); !errors.Is(err, errNoWill) {
+		t.Errorf("of another container: %v", err)
+	}
+	select {
+	case left := <-w.due:
+		t.Fatalf("due before the end: %v", left)
+	default:
+	}
+	end()
+	select {
+	case left := <-w.due:
+		if len(left) != 2 || left[0].lease != 1 || left[1].lease != 3 || left[0].ended.IsZero() {
+			t.Errorf("due: %v", left)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing is due")
+	}
+	if _, err := w.take(t.Context(), func() (*first, error) { return nil, errNoContainer }, willFor(4)); !errors.Is(err, errNoContainer) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// The wills of one container are bounded: those that killed sidekicks left make room, those
+// that somebody waits for don't.
+func TestManyWills(t *testing.T) {
+	t.Parallel()
+	w := newTestWills()
+	pid, _ := start(t)
+	go func() { <-w.fresh }()
+	take := func(lease clientv3.LeaseID) (*lastWill, error) {
+		return w.take(t.Context(), holding(pid), willFor(lease))
+	}
+	for lease := range clientv3.LeaseID(mostWills) {
+		if _, err := take(lease + 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := take(100); !errors.Is(err, errManyWills) {
+		t.Fatalf("%v", err)
+	}
+	again, err := take(5)
+	if err != nil || again.sidekicks != 2 {
+		t.Fatalf("told again: %v, %v", again, err)
+	}
+	for range 2 {
+		w.leave(again)
+	}
+	if _, err := take(100); err != nil {
+		t.Fatalf("after one has ended: %v", err)
+	}
+	var leases []clientv3.LeaseID
+	for _, l := range w.kept[ownID].wills {
+		leases = append(leases, l.lease)
+	}
+	if len(leases) != mostWills || slices.Contains(leases, 5) || !slices.Contains(leases, 100) {
+		t.Errorf("%v", leases)
+	}
+	w.kept[ownID].first.process.Close()
+}
+
+// An etcd that is away is asked again and again, until the lease has lapsed.
+func TestRevokedUntilTheLeaseHasLapsed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		execute := &awayEtcd{}
+		l := newLeases(&awayEtcd{}, execute, slog.New(slog.NewTextHandler(&out, nil)))
+		ctx, cancel := context.WithCancel(t.Context())
+		due, ended := make(chan []*lastWill), make(chan struct{})
+		go func() { defer close(ended); l.revokeAll(ctx, due) }()
+		will := willFor(1)
+		will.ttl, will.ended = 20*time.Second, time.Now()
+		due <- []*lastWill{will}
+		time.Sleep(time.Until(will.ended.Add(will.ttl)) - time.Millisecond)
+		synctest.Wait()
+		if asked := execute.asked; asked < 8 || out.Len() > 0 {
+			t.Errorf("asked %d times while the lease lives, and logged %q", asked, &out)
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		asked := execute.asked
+		if strings.Count(out.String(), "etcd could not be told in time that the container has ended") != 1 {
+			t.Errorf("logged %q", &out)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if execute.asked != asked {
+			t.Errorf("asked %d times after the lease has lapsed", execute.asked-asked)
+		}
+		cancel()
+		<-ended
+	})
+}
+
+// P11: only a lease whose keys are all of the container's own address can be its will.
+func TestP11OwnKeys(t *testing.T) {
+	t.Parallel()
+	own, err := hostIPs()
+	if err != nil || !slices.Contains(own, netip.MustParseAddr("127.0.0.1")) {
+		t.Fatalf("%v, %v", own, err)
+	}
+	const everywhere = `[{"HostIp": "0.0.0.0", "HostPort": "32768"}, {"HostIp": "::", "HostPort": "32769"}]`
+	for name, test := range map[string]struct {
+		ports, mode string
+		elsewhere   string
+		keys        string
+		refused     error
+	}{
+		"on every IP":            {everywhere, "bridge", "", "/service/127.0.0.1:32768", nil},
+		"by an older engine":     {`[{"HostIp": "", "HostPort": "32768"}]`, "bridge", "", "/service/127.0.0.1:32768", nil},
+		"on one IP":              {`[{"HostIp": "10.9.9.9", "HostPort": "32768"}]`, "bridge", "", "/service/10.9.9.9:32768", nil},
+		"of IPv6":                {`[{"HostIp": "2001:db8::1", "HostPort": "32768"}]`, "bridge", "", "/a/b/[2001:db8::1]:32768", nil},
+		"translated":             {everywhere, "bridge", "203.0.113.7", "/service/203.0.113.7:32768", nil},
+		"two keys":               {everywhere, "bridge", "", "/a/127.0.0.1:32768 /b/127.0.0.1:32768", nil},
+		"another port":           {everywhere, "bridge", "", "/service/127.0.0.1:32770", errForeign},
+		"another host's IP":      {everywhere, "bridge", "", "/service/10.1.0.102:32768", errForeign},
+		"the other family":       {everywhere, "bridge", "", "/service/127.0.0.1:32769", errForeign},
+		"another IP of the host": {`[{"HostIp": "10.9.9.9", "HostPort": "32768"}]`, "bridge", "", "/service/127.0.0.1:32768", errForeign},
+		"one foreign key":        {everywhere, "bridge", "", "/service/127.0.0.1:32768 /service/127.0.0.1:1", errForeign},
+		"nothing published":      {"null", "bridge", "", "/service/127.0.0.1:32768", errForeign},
+		"no address":             {everywhere, "bridge", "", "/config/secret", errForeign},
+		"loopback, translated":   {`[{"HostIp": "127.0.0.2", "HostPort": "32768"}]`, "bridge", "203.0.113.7", "/service/203.0.113.7:32768", errForeign},
+		"an IP that is its own":  {`[{"HostIp": "10.9.9.9", "HostPort": "32768"}]`, "bridge", "127.0.0.1", "/service/127.0.0.1:32768", errForeign},
+		"the host's network":     {everywhere, "host", "", "/service/127.0.0.1:32768", errHostMode},
+	} {
+		s := &Service{}
+		if test.elsewhere != "" {
+			s.IPs = []netip.Addr{netip.MustParseAddr(test.elsewhere)}
+		}
+		if err := s.ownKeys(inspected(ownID, "web", test.mode, test.ports), strings.Fields(test.keys)); !errors.Is(err, test.refused) {
+			t.Errorf("%s: %v, want %v", name, err, test.refused)
+		}
+	}
+}
