@@ -93,7 +93,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	_, library := err.(cli.ExitCoder) //nolint:errorlint // its own, such as that there is no help on something; a command's end has an exit code, too
 	switch {
 	case errors.As(err, &mistakes) && asksForHelp(app, args):
-		err = cli.ShowAppHelp(cli.NewContext(app, nil, nil))
+		err = showHelp(app, args)
 	case errors.As(err, &mistakes), errors.As(err, &permanent), library:
 		complain(stderr, err)
 		return exitUsage
@@ -126,11 +126,31 @@ func unquoted(args []string) error {
 	return nil
 }
 
+// commandOf returns the command that a line names, or nil: it is dockreg itself.
+func commandOf(app *cli.App, args []string) *cli.Command {
+	if len(args) < 2 {
+		return nil
+	}
+	return app.Command(args[1])
+}
+
+func showHelp(app *cli.App, args []string) error {
+	c := cli.NewContext(app, nil, nil)
+	if command := commandOf(app, args); command != nil && command.CustomHelpTemplate != "" {
+		return cli.ShowCommandHelp(c, command.Name)
+	}
+	return cli.ShowAppHelp(c)
+}
+
 // asksForHelp is for what the parser did not get to. What stands behind a flag is its
 // value.
 func asksForHelp(app *cli.App, args []string) bool {
+	flags := app.Flags
+	if command := commandOf(app, args); command != nil {
+		flags = command.Flags
+	}
 	for i, arg := range args {
-		isValue := i > 0 && slices.ContainsFunc(app.Flags, func(f cli.Flag) bool {
+		isValue := i > 0 && slices.ContainsFunc(flags, func(f cli.Flag) bool {
 			takes, ok := f.(cli.DocGenerationFlag)
 			return ok && takes.TakesValue() && strings.HasPrefix(args[i-1], "-") && strings.TrimLeft(args[i-1], "-") == f.Names()[0]
 		})

@@ -182,7 +182,7 @@ func TestP11NetworkOfAnotherContainer(t *testing.T) {
 func TestBrokenEngine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.engine.broken = errors.New("docker is away")
+	w.engine.breakDown(errors.New("docker is away"))
 	if status, body := w.get(t, "GET", "/containers/self/json"); status != 503 || !strings.Contains(body, "docker is away") {
 		t.Errorf("%d %s", status, body)
 	}

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,10 +21,10 @@ import (
 
 // awayEtcd answers nothing. It stands in for what takes half a minute with a real one; those
 // are in the e2e tests.
-type awayEtcd struct{ asked int }
+type awayEtcd struct{ asked atomic.Int64 }
 
 func (e *awayEtcd) Do(ctx context.Context, within time.Duration, _ func(context.Context, *clientv3.Client) error) error {
-	e.asked++
+	e.asked.Add(1)
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -131,9 +133,15 @@ func TestManyWills(t *testing.T) {
 func TestRevokedUntilTheLeaseHasLapsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var out bytes.Buffer
+		logged := func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			return out.String()
+		}
 		execute := &awayEtcd{}
-		l := newLeases(&awayEtcd{}, execute, slog.New(slog.NewTextHandler(&out, nil)))
+		l := newLeases(&awayEtcd{}, execute, slog.New(slog.NewTextHandler(locked{&mu, &out}, nil)))
 		ctx, cancel := context.WithCancel(t.Context())
 		due, ended := make(chan []*lastWill), make(chan struct{})
 		go func() { defer close(ended); l.revokeAll(ctx, due) }()
@@ -142,19 +150,19 @@ func TestRevokedUntilTheLeaseHasLapsed(t *testing.T) {
 		due <- []*lastWill{will}
 		time.Sleep(time.Until(will.ended.Add(will.ttl)) - time.Millisecond)
 		synctest.Wait()
-		if asked := execute.asked; asked < 8 || out.Len() > 0 {
-			t.Errorf("asked %d times while the lease lives, and logged %q", asked, &out)
+		if asked := execute.asked.Load(); asked < 8 || logged() != "" {
+			t.Errorf("asked %d times while the lease lives, and logged %q", asked, logged())
 		}
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		asked := execute.asked
-		if strings.Count(out.String(), "etcd could not be told in time that the container has ended") != 1 {
-			t.Errorf("logged %q", &out)
+		asked := execute.asked.Load()
+		if strings.Count(logged(), "etcd could not be told in time that the container has ended") != 1 {
+			t.Errorf("logged %q", logged())
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if execute.asked != asked {
-			t.Errorf("asked %d times after the lease has lapsed", execute.asked-asked)
+		if more := execute.asked.Load() - asked; more > 0 {
+			t.Errorf("asked %d times after the lease has lapsed", more)
 		}
 		cancel()
 		<-ended

@@ -80,6 +80,12 @@ func (e *fakeEngine) set(c container.InspectResponse) {
 	e.knows[c.ID] = c
 }
 
+func (e *fakeEngine) breakDown(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.broken = err
+}
+
 // world is a service, with this process in one of its containers.
 type world struct {
 	*Service
