@@ -64,6 +64,7 @@ type Registry struct {
 	past   past
 	peers  atomic.Int64 // keys under the key's parent, when last counted
 
+	willed   bool // there is a last will
 	standsBy bool // another instance had the key when last looked at
 
 	watch     *watch // on the record as we put it; nil if it is not known to be there
@@ -139,6 +140,7 @@ func (r *Registry) register(ctx context.Context, record sidekick.Record) error {
 	}
 	r.watch = r.observe(seen.client, seen.revision+1)
 	if r.config.Will != nil {
+		r.willed = true
 		r.config.Will.Make(int64(r.leases.current))
 	}
 	return nil

@@ -106,7 +106,8 @@ func (r *Registry) leave(ctx context.Context) error {
 	if err := r.leases.revoke(ctx); err != nil {
 		return err
 	}
-	if r.config.Will != nil {
+	if r.willed {
+		r.willed = false
 		r.config.Will.Withdraw() // not before: it would help, if the container ended now
 	}
 	return nil

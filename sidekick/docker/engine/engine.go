@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -38,7 +39,7 @@ var (
 	ErrNotDocker = errors.New("not a Docker engine")
 	// ErrAnother says that the answer is about another container than the one that was
 	// asked about.
-	ErrAnother = errors.New("docker's answer is about another container")
+	ErrAnother = errors.New("another one")
 )
 
 // Config says which engine.
@@ -147,7 +148,7 @@ func Usable(c container.InspectResponse, id string) error {
 		return errors.New("docker's answer about the container is not complete yet")
 	}
 	if !strings.HasPrefix(c.ID, id) && strings.TrimPrefix(c.Name, "/") != id {
-		return fmt.Errorf("%w: asked about %q it told of %.64q with the name %.64q; it is not used", ErrAnother, id, c.ID, c.Name)
+		return fmt.Errorf("docker's answer about container %q is about %w, %.64q with the name %.64q; it is not used", id, ErrAnother, c.ID, c.Name)
 	}
 	return nil
 }
@@ -161,12 +162,27 @@ func (e *Engine) explain(what string, err error) error {
 		return fmt.Errorf("docker at %s: permission denied; run dockreg as root or in the group that owns the socket", e.host)
 	case client.IsErrConnectionFailed(err) && strings.HasPrefix(e.host, "tcp://"):
 		return fmt.Errorf("docker at %s does not answer", e.host)
-	case client.IsErrConnectionFailed(err):
-		return fmt.Errorf("docker at %s does not answer; in a container, mount its socket: docker run -v /var/run/docker.sock:/var/run/docker.sock …", e.host)
+	case client.IsErrConnectionFailed(err) || isUnreachable(err):
+		return fmt.Errorf("docker at %s does not answer; in a container, mount %s", e.host, mountOf(strings.TrimPrefix(e.host, "unix://")))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("docker at %s did not answer in time", e.host)
 	}
 	return fmt.Errorf("%s: %w", what, briefError{err})
+}
+
+func isUnreachable(err error) bool {
+	var dialing *net.OpError
+	return errors.As(err, &dialing) && dialing.Op == "dial"
+}
+
+// mountOf says how a container gets a socket: Docker's own is on most hosts in a folder with
+// much else, and any other in one of its own.
+func mountOf(socket string) string {
+	what := "its socket"
+	if socket != "/var/run/docker.sock" {
+		what, socket = "the folder of its socket", filepath.Dir(socket)
+	}
+	return fmt.Sprintf("%s: docker run -v %s:%[2]s …", what, socket)
 }
 
 var errTooLong = errors.New("the answer is too long")
