@@ -70,6 +70,7 @@ func TestVagrantWalk(t *testing.T) {
 	}
 	measured := 0
 	var load *testbed.Load
+	var killed time.Time
 	for _, s := range steps {
 		if strings.HasPrefix(s.command, "vagrant ssh ") {
 			continue // it is in the next prompt
@@ -78,8 +79,13 @@ func TestVagrantWalk(t *testing.T) {
 		if s.command == "vagrant halt -f host-2" && w.leads(ctx, t, "http://10.1.0.102:2379") {
 			slack = 3 * time.Second
 		}
-		if s.command == "vagrant halt -f host-2" && load != nil {
+		switch {
+		case load == nil:
+		case strings.HasPrefix(s.command, "docker kill "):
 			wantNoneLost(t, load, "a rolling restart and a stop", time.Time{})
+			load = startLoad()
+		case s.command == "vagrant halt -f host-2":
+			wantNoneLost(t, load, "a kill", killed)
 			load = startLoad()
 		}
 		w.take(ctx, t, s)
@@ -89,7 +95,10 @@ func TestVagrantWalk(t *testing.T) {
 		case s.command == "curl http://10.1.0.101/":
 			load = startLoad()
 		case strings.HasPrefix(s.command, "docker stop "):
-			w.wantGoneAtOnce(ctx, t, s.where, began)
+			w.wantGoneAtOnce(ctx, t, s.where, "stop", began)
+			measured++
+		case strings.HasPrefix(s.command, "docker kill "):
+			killed = w.wantGoneAtOnce(ctx, t, s.where, "kill", began)
 			measured++
 		case s.command == "vagrant halt -f host-2":
 			died := w.wantLapsed(ctx, t, 21500*time.Millisecond+slack)
@@ -100,8 +109,8 @@ func TestVagrantWalk(t *testing.T) {
 			measured++
 		}
 	}
-	if measured != 3 {
-		t.Errorf("%d measurements, want a stop, a halt -f of host-2, and a load through both", measured)
+	if measured != 4 {
+		t.Errorf("%d measurements, want a stop, a kill, a halt -f of host-2, and a load through all three", measured)
 	}
 	wantNothingLeft(t)
 }
@@ -225,9 +234,9 @@ func wantNoneLost(t *testing.T, load *testbed.Load, through string, died time.Ti
 	}
 }
 
-// wantGoneAtOnce wants that of the three keys one went when its container was told
-// to stop, long before it had.
-func (w *walk) wantGoneAtOnce(ctx context.Context, t *testing.T, where string, began time.Time) {
+// wantGoneAtOnce wants that of the three keys one went when its container got the signal
+// of a stop or a kill, and before that command was done. It returns when that was.
+func (w *walk) wantGoneAtOnce(ctx context.Context, t *testing.T, where, what string, began time.Time) (signalled time.Time) {
 	t.Helper()
 	returned := time.Now()
 	gone := w.gone(ctx, t, 2, began)
@@ -240,12 +249,14 @@ func (w *walk) wantGoneAtOnce(ctx context.Context, t *testing.T, where string, b
 	if err != nil {
 		t.Fatal(err)
 	}
-	took := gone.Sub(time.Unix(0, nanos))
-	fmt.Printf("==> from the stop to the key gone: %.2f s\n", took.Seconds())
-	// Of which supervisord takes up to one to react.
+	signalled = time.Unix(0, nanos)
+	took := gone.Sub(signalled)
+	fmt.Printf("==> from the %s to the key gone: %.2f s\n", what, took.Seconds())
+	// Of which supervisord takes up to one to react to a stop.
 	if took > 2*time.Second || gone.After(returned) {
-		t.Errorf("the key was gone %s after the stop, and %s before the command was done", took, returned.Sub(gone))
+		t.Errorf("the key was gone %s after the %s, and %s before the command was done", took, what, returned.Sub(gone))
 	}
+	return signalled
 }
 
 // wantLapsed wants P8: the keys on the lost host-2 went in time. It returns when the

@@ -1,13 +1,16 @@
 #!/bin/sh
 # Makes a host of the demo from a plain Debian 12: Docker, the host's members of the
-# etcd cluster, the image with the sample app and dockreg, and the one with HAProxy.
-# Run again, it leaves alone what is there, and builds the images anew.
+# etcd cluster, the image with the sample app and dockreg, the one with HAProxy, and
+# dockreg's service, which runs once on each host.
+# Run again, it leaves alone what is there, and builds the images anew. The service is
+# started anew if its image is another one then.
 #
 #   provision.sh host-1|host-2 IP
 set -eu
 host=$1 ip=$2
 repo=/vagrant
 first=10.1.0.101 # host-1, where the cluster begins
+second=10.1.0.102
 
 if ! { command -v dockerd && command -v etcdctl && command -v curl; } >/dev/null; then
 	echo "installing Docker and etcdctl ..."
@@ -75,4 +78,24 @@ elif ! docker container inspect etcd-c >/dev/null 2>&1; then
 	member etcd-c 2379 2380 existing "$two,etcd-c=http://$ip:2380"
 fi
 retry 60 etcdctl endpoint health
+
+# The service of the host, in a container too. It looks at the processes of all containers
+# and at the host's IPs, so it shares the host's namespaces. It is root, as what it opens
+# asks for, and needs no capability.
+service() {
+	if old=$(docker container inspect --format '{{.Image}}' dockreg-host 2>/dev/null); then
+		[ "$old" != "$(docker image inspect --format '{{.Id}}' dockreg)" ] || return 0
+		echo "replacing the service dockreg-host, which has an older image ..."
+		docker rm -f dockreg-host >/dev/null
+	else
+		echo "starting the service dockreg-host ..."
+	fi
+	docker run -d --name dockreg-host --restart always \
+		--pid host --cgroupns host --network host \
+		--read-only --cap-drop ALL --security-opt no-new-privileges \
+		--volume /run/dockreg:/run/dockreg --volume /var/run/docker.sock:/var/run/docker.sock \
+		--entrypoint dockreg dockreg host --etcd "http://$first:2379,http://$second:2379" >/dev/null
+}
+service
+retry 60 curl --fail --silent --show-error --unix-socket /run/dockreg/docker.sock http://dockreg/_ping
 echo "$host is ready"
