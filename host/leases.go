@@ -84,28 +84,23 @@ func attached(ctx context.Context, c *clientv3.Client, lease clientv3.LeaseID) (
 	return keys, time.Duration(found.GrantedTTL) * time.Second, nil
 }
 
+// lookEvery is how often an etcd that answers is asked for nothing: a member that is gone is
+// to be noticed while nobody waits for it.
+const lookEvery = 10 * time.Second
+
 // revokeAll executes what is due, until ctx ends. What etcd does not answer is tried
 // again until the lease has lapsed.
 func (l *leases) revokeAll(ctx context.Context, due <-chan []*lastWill) {
-	// Connecting later would take time when there is none.
-	_ = l.execute.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
-		_, _, err := attached(ctx, c, 1)
-		return err
-	})
 	var left []*lastWill
-	tries := 0
+	fails := 0 // in a row
+	pause := time.Duration(0)
 	for {
-		var again <-chan time.Time
-		if len(left) > 0 {
-			again = time.After(retryPauses[min(tries, len(retryPauses)-1)])
-			tries++
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case more := <-due:
 			left = append(left, more...)
-		case <-again:
+		case <-time.After(pause):
 		}
 		for more := true; more; {
 			select {
@@ -115,17 +110,34 @@ func (l *leases) revokeAll(ctx context.Context, due <-chan []*lastWill) {
 				more = false
 			}
 		}
-		if left = l.revoke(ctx, left); len(left) == 0 {
-			tries = 0
+		var err error
+		if len(left) > 0 {
+			left, err = l.revoke(ctx, left)
+		} else {
+			err = l.look(ctx)
+		}
+		if pause = lookEvery; err != nil {
+			pause = retryPauses[min(fails, len(retryPauses)-1)]
+			fails++
+		} else {
+			fails = 0
 		}
 	}
 }
 
-// revoke revokes leases, and returns those that it could not.
-func (l *leases) revoke(ctx context.Context, due []*lastWill) (left []*lastWill) {
+// look asks for a lease that is not there.
+func (l *leases) look(ctx context.Context) error {
+	return l.execute.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
+		_, _, err := attached(ctx, c, 1)
+		return err
+	})
+}
+
+// revoke revokes leases, and returns those that it could not, with the reason.
+func (l *leases) revoke(ctx context.Context, due []*lastWill) (left []*lastWill, err error) {
 	var mu sync.Mutex
 	done := map[*lastWill]bool{}
-	err := l.execute.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
+	err = l.execute.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
 		var running sync.WaitGroup
 		turns := make(chan struct{}, sideBySide)
 		for _, t := range due {
@@ -154,7 +166,7 @@ func (l *leases) revoke(ctx context.Context, due []*lastWill) (left []*lastWill)
 			left = append(left, t)
 		}
 	}
-	return left
+	return left, err
 }
 
 // revokeOne revokes the lease, unless there is more on it than was there when it was
