@@ -38,8 +38,8 @@ def tell(s, request):
         pass
     return answer.decode("latin-1")
 def ask(request):
-    while "too many requests" in (answer := tell(connect(), request.encode("latin-1"))):
-        time.sleep(.1)
+    while (answer := tell(connect(), request.encode("latin-1"))).startswith("HTTP/1.1 503 "):
+        time.sleep(.1) # too many within a second, or Docker is busy
     return answer
 about_self = "GET /containers/self/json HTTP/1.1\r\nHost: docker\r\n\r\n"
 `

@@ -26,11 +26,13 @@ def passed_on(inherited, answered, reaped):
     here, there = socket.socketpair()
     pid = os.fork()
     if pid == 0:
-        s = connect()
-        if answered:
+        while True:
+            s = connect()
+            if not answered:
+                break
             s.sendall(about_self.encode())
-            if b'"Id"' not in s.recv(65536):
-                os._exit(1)
+            if b'"Id"' in s.recv(65536):
+                break
         if inherited:
             if os.fork() != 0:
                 os._exit(0)
