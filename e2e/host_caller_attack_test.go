@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -241,28 +240,5 @@ func wantSoon(t *testing.T, c *testbed.Container, n int) {
 	t.Logf("figure: answered within %.0f ms", took*1000)
 	if took > (2*time.Second + busy).Seconds() {
 		t.Errorf("the container was answered after %.1f s", took)
-	}
-}
-
-// P11: however often a caller is refused, the log says it once in a minute.
-func TestP11RefusalsInTheLog(t *testing.T) {
-	needDocker(t)
-	t.Parallel()
-	folder, p := startHost(t)
-	for _, c := range []*testbed.Container{visit(t, folder), visit(t, folder)} {
-		ask(t, c, request("GET", "/containers/self/json"))
-		forged := request("GET", "/containers/json?\tlevel=ERROR")
-		for _, answer := range ask(t, c, slices.Repeat([]string{request("GET", "/events"), request("GET", "/containers/x/json"), forged}, 17)...) {
-			wantRefused(t, "the list", answer, 0)
-		}
-		var lines []string
-		for line := range strings.Lines(p.stderr.String()) {
-			if strings.Contains(line, "msg=refused") && strings.Contains(line, c.ID) {
-				lines = append(lines, line)
-			}
-		}
-		if len(lines) != 1 || !strings.Contains(lines[0], "/events") {
-			t.Errorf("the log has of %.12s\n%s", c.ID, strings.Join(lines, ""))
-		}
 	}
 }
