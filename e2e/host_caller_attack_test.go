@@ -202,7 +202,7 @@ func TestP11ProcessInNoContainer(t *testing.T) {
 	}
 	c := attack(t, folder, timed+`
 print("answered after " + str(timed()))
-signal.pause()`, "1")
+signal.pause()`)
 	took := figure(t, awaitLogged(t, c, "answered after ", 1), "answered after ")
 	t.Logf("figure: the first question of a container was answered within %.0f ms", took*1000)
 	if took > (2*time.Second + busy).Seconds() {

@@ -121,12 +121,19 @@ func TestP11WillsOfOthersLeases(t *testing.T) {
 	lease("another IP", "/will/ip/"+strings.Replace(attacker.address, docker.Gateway, "192.0.2.1", 1))
 	lease("a mapped IP", "/will/mapped/"+strings.Replace(attacker.address, docker.Gateway, "[::ffff:"+docker.Gateway+"]", 1))
 	lease("the inner port", "/will/inner/"+docker.Gateway+":8000")
+	lease("a long key", "/will/long/"+strings.Repeat("x", 1<<16)+"/"+attacker.address)
+	var many []string
+	for i := range 200 {
+		many = append(many, fmt.Sprintf("/will/keys/%d/%s", i, attacker.address))
+	}
+	lease("many keys", many...)
 	lease("taken over by a newer one", own("newer"))
 	newer := leased(t, own("newer"))
 	leaseOf["unknown"] = newer ^ 1<<40
 	attacks := map[string]int{
 		"another instance's": 403, "own and foreign": 403, "foreign and own": 403, "no address": 403, "an address as a folder": 403,
 		"another port": 403, "another IP": 403, "a mapped IP": 403, "the inner port": 403,
+		"a long key": 403, "many keys": 403,
 		"no keys": 409, "unknown": 409, "taken over by a newer one": 409,
 	}
 	var names, requests []string
