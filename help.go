@@ -56,7 +56,7 @@ Usage:
 
 Examples:
   dockreg host --etcd http://10.1.0.101:2379,http://10.1.0.102:2379
-  docker run -v /run/dockreg:/run/dockreg … # with dockreg --docker /run/dockreg/docker.sock
+  docker run -v /run/dockreg:/run/dockreg:ro … # with dockreg --docker /run/dockreg/docker.sock
 ` + flagsHelp + `
 Environment:
   Each flag can be set there too: --listen is DOCKREG_LISTEN, and so on. A

@@ -47,7 +47,7 @@ func hostCommand(stderr io.Writer) *cli.Command {
 				return settings.Mistakes{err.Error()}
 			}
 			defer e.Close()
-			service := &host.Service{Engine: e, Version: version, Log: log, IPs: what.IPs()}
+			service := &host.Service{Engine: e, Version: version, Folder: filepath.Dir(what.Listen()), Log: log, IPs: what.IPs()}
 			if takesWills {
 				etcdConfig.Log = log
 				service.Etcd = func() host.Etcd { return etcd.New(etcdConfig) }

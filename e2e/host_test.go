@@ -53,7 +53,7 @@ func restartHost(t *testing.T, folder string, flags ...string) *process {
 // asked is how a container is started whose sidekick asks a host's service, and has no
 // docker.sock.
 func asked(folder string) []string {
-	return []string{"-p", "8000", "-v", folder + ":/run/dockreg", "-e", "DOCKREG_DOCKER=/run/dockreg/docker.sock", "-e", "DOCKREG_LOG_LEVEL=debug"}
+	return []string{"-p", "8000", "-v", folder + ":/run/dockreg:ro", "-e", "DOCKREG_DOCKER=/run/dockreg/docker.sock", "-e", "DOCKREG_LOG_LEVEL=debug"}
 }
 
 // runAsked runs a container with the sample app that asks a host's service, and waits for

@@ -38,7 +38,8 @@ type containers struct {
 	cgroupsOf func(pid int) (cgroups, error)
 
 	turn   chan struct{} // to ask Docker; holds a token
-	listed time.Time
+	listed time.Time     // when it was asked last
+	failed error         // and what came of it
 
 	mu    sync.Mutex
 	first map[string]*first // by the container's id
@@ -74,14 +75,16 @@ func (c *containers) find(ctx context.Context, in cgroups) (id string, err error
 	if id, err = c.known(in); err == nil {
 		return id, nil
 	}
+	came := time.Now()
 	select {
 	case <-c.turn:
 	case <-ctx.Done():
 		return "", fmt.Errorf("list containers: %w", ctx.Err())
 	}
 	defer func() { c.turn <- struct{}{} }()
-	if id, err = c.known(in); err == nil {
-		return id, nil
+	// Docker was asked for the one before, after this one had come: it need not be again.
+	if id, err = c.known(in); err == nil || c.failed == nil && c.listed.After(came) {
+		return id, err
 	}
 	select {
 	case <-time.After(listEvery - time.Since(c.listed)):
@@ -89,8 +92,8 @@ func (c *containers) find(ctx context.Context, in cgroups) (id string, err error
 		return "", fmt.Errorf("list containers: %w", ctx.Err())
 	}
 	c.listed = time.Now()
-	if err := c.list(ctx); err != nil {
-		return "", err
+	if c.failed = c.list(ctx); c.failed != nil {
+		return "", c.failed
 	}
 	return c.known(in)
 }

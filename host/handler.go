@@ -28,6 +28,7 @@ var (
 	pingPath    = regexp.MustCompile(`^(?:/v1\.[0-9]{1,2})?/_ping$`)
 	versionPath = regexp.MustCompile(`^(?:/v1\.[0-9]{1,2})?/version$`)
 	inspectPath = regexp.MustCompile(`^(?:/v1\.[0-9]{1,2})?/containers/([a-zA-Z0-9][a-zA-Z0-9_.-]{0,127})/json$`)
+	headerName  = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // a token, in RFC 9110
 	willPath    = regexp.MustCompile(`^/dockreg/will(?:/([0-9a-f]{1,16}))?$`)
 )
 
@@ -44,6 +45,8 @@ func refuse(status int, err error) error { return &refusal{status, err} }
 var (
 	errForbidden = errors.New("not to be asked here; what may be asked is /_ping, /version and /containers/self/json")
 	errBody      = errors.New("a request with a body; none has one here")
+	errWritable  = errors.New("the container may write to the folder of this service's socket, and so put another one in its place; mount it read-only: docker run -v FOLDER:FOLDER:ro …")
+	errHeader    = errors.New("a header that is not well-formed")
 )
 
 // answer answers one request. An error is answered by its text.
@@ -51,6 +54,8 @@ func (s *Service) answer(ctx context.Context, c *conn, r *http.Request) (reply, 
 	get := r.Method == http.MethodGet
 	path := r.RequestURI
 	switch {
+	case !wellFormed(r.Header):
+		return reply{}, refuse(http.StatusForbidden, errHeader)
 	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
 		return reply{}, refuse(http.StatusForbidden, errBody)
 	case get && inspectPath.MatchString(path):
@@ -65,6 +70,19 @@ func (s *Service) answer(ctx context.Context, c *conn, r *http.Request) (reply, 
 		})
 	}
 	return reply{}, refuse(http.StatusForbidden, errForbidden)
+}
+
+// wellFormed says whether headers are what they seem to be, as http.ReadRequest does not:
+// a "Content-Length " is none.
+func wellFormed(headers http.Header) bool {
+	for name, values := range headers {
+		if !headerName.MatchString(name) || strings.ContainsFunc(strings.Join(values, ""), func(c rune) bool {
+			return c < ' ' && c != '\t' || c == 0x7f
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // inspect answers what a container asks about itself.
@@ -108,6 +126,9 @@ func (s *Service) askDocker(ctx context.Context, who *caller) (own, network cont
 	if own, err = s.Engine.Inspect(ctx, id); err != nil {
 		return own, network, err
 	}
+	if s.mayReplace(own) {
+		s.refusals.warn(id, time.Now(), errWritable)
+	}
 	if network = own; own.HostConfig.NetworkMode.IsContainer() {
 		network, err = s.Engine.Inspect(ctx, own.HostConfig.NetworkMode.ConnectedContainer())
 		if cerrdefs.IsNotFound(err) {
@@ -119,6 +140,17 @@ func (s *Service) askDocker(ctx context.Context, who *caller) (own, network cont
 		err = refuse(http.StatusForbidden, errEnded)
 	}
 	return own, network, err
+}
+
+// mayReplace says whether what runs in a container could put a socket of its own in the
+// place of this service's.
+func (s *Service) mayReplace(c container.InspectResponse) bool {
+	for _, m := range c.Mounts {
+		if m.RW && s.Folder != "" && strings.HasPrefix(s.Folder+"/", strings.TrimSuffix(m.Source, "/")+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 func asJSON(value any) (reply, error) {

@@ -178,6 +178,27 @@ func TestP11NetworkOfAnotherContainer(t *testing.T) {
 	}
 }
 
+// P11: of a container that could answer others in the service's place, the log warns, once a
+// minute.
+func TestP11WritableFolder(t *testing.T) {
+	t.Parallel()
+	for folder, want := range map[string]int{"/run/dockreg": 1, "/run": 1, "/": 1, "/run/dock": 0, "/run/dockreg/more": 0, "/run/dockreg ro": 0} {
+		w := newWorld(t, func(s *Service) { s.Folder = "/run/dockreg" })
+		c := inspected(ownID, "web", "bridge", "null")
+		source, ro := strings.CutSuffix(folder, " ro")
+		c.Mounts = []container.MountPoint{{Source: source, Destination: "/x", RW: !ro}}
+		w.engine.set(c)
+		for range 3 {
+			if status, body := w.get(t, "GET", "/containers/self/json"); status != 200 {
+				t.Errorf("%d %s", status, body)
+			}
+		}
+		if n := strings.Count(w.logged(), "mount it read-only"); n != want {
+			t.Errorf("%s: %d warnings, want %d", folder, n, want)
+		}
+	}
+}
+
 // A Docker that doesn't answer is a Docker that doesn't answer.
 func TestBrokenEngine(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,7 @@ import (
 type Service struct {
 	Engine  Engine
 	Version string
+	Folder  string // of the socket, on the host
 	Log     *slog.Logger
 
 	// Etcd makes a client of etcd's, which nobody else uses.

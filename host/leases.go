@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,12 +20,17 @@ import (
 // sideBySide is how many leases are revoked at a time: etcd writes them down together.
 const sideBySide = 64
 
+// mostOfKeys bounds the keys that hang on a lease, in bytes: they are remembered, and
+// logged. A sidekick has one.
+const mostOfKeys = 4 << 10
+
 // retryPauses are between tries to revoke, the last one again and again.
 var retryPauses = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second}
 
 var (
-	errNoLease = errors.New("etcd knows no such lease")
-	errNoKeys  = errors.New("no key hangs on the lease")
+	errNoLease  = errors.New("etcd knows no such lease")
+	errNoKeys   = errors.New("no key hangs on the lease")
+	errManyKeys = errors.New("more keys hang on the lease than a container has, or longer ones")
 )
 
 // leases asks etcd about leases, and revokes them.
@@ -65,6 +71,8 @@ func (l *leases) keys(ctx context.Context, lease clientv3.LeaseID) (keys []strin
 		return nil, 0, refuse(http.StatusConflict, errNoLease)
 	case len(keys) == 0:
 		return nil, 0, refuse(http.StatusConflict, errNoKeys)
+	case len(strings.Join(keys, "")) > mostOfKeys:
+		return nil, 0, refuse(http.StatusForbidden, errManyKeys)
 	}
 	return keys, ttl, nil
 }
@@ -182,7 +190,7 @@ func (l *leases) revokeOne(ctx context.Context, c *clientv3.Client, t *lastWill)
 	}
 	for _, key := range keys {
 		if !slices.Contains(t.keys, key) {
-			l.log.Warn("the container has ended; its last will is not executed", "err", errForeign, "key", key, "container", short(t.container))
+			l.log.Warn("the container has ended; its last will is not executed", "err", errForeign, "key", key[:min(len(key), mostOfKeys)], "container", short(t.container))
 			return nil
 		}
 	}

@@ -13,7 +13,7 @@ const (
 	mostRefused = 1000
 )
 
-// refusals logs that callers were refused, now and then.
+// refusals logs that callers were refused, and what else is wrong with them, now and then.
 type refusals struct {
 	log *slog.Logger
 
@@ -32,13 +32,30 @@ func newRefusals(log *slog.Logger) *refusals {
 
 // tell logs that who was refused, unless that was told less than a minute ago.
 func (r *refusals) tell(who string, now time.Time, err error, attrs ...any) {
+	if before, due := r.due(who, now); due {
+		if before > 0 {
+			attrs = append(attrs, "before", before)
+		}
+		r.log.Warn("refused", append([]any{"err", err, "caller", who}, attrs...)...)
+	}
+}
+
+// warn logs what is wrong with who, in the same way.
+func (r *refusals) warn(who string, now time.Time, err error) {
+	if _, due := r.due(who+" "+err.Error(), now); due {
+		r.log.Warn("answered, and something is wrong", "err", err, "caller", who)
+	}
+}
+
+// due says whether the log is to tell of what, and how often it did not since it did last.
+func (r *refusals) due(what string, now time.Time) (before int, due bool) {
 	r.mu.Lock()
-	before, known := r.told[who]
-	if now.Sub(before.at) < refusedEvery {
-		before.more++
-		r.told[who] = before
-		r.mu.Unlock()
-		return
+	defer r.mu.Unlock()
+	last, known := r.told[what]
+	if now.Sub(last.at) < refusedEvery {
+		last.more++
+		r.told[what] = last
+		return 0, false
 	}
 	if !known && len(r.told) >= mostRefused {
 		for name, t := range r.told {
@@ -50,10 +67,6 @@ func (r *refusals) tell(who string, now time.Time, err error, attrs ...any) {
 			clear(r.told) // more than is worth the memory; some are told again
 		}
 	}
-	r.told[who] = told{at: now}
-	r.mu.Unlock()
-	if before.more > 0 {
-		attrs = append(attrs, "before", before.more)
-	}
-	r.log.Warn("refused", append([]any{"err", err, "caller", who}, attrs...)...)
+	r.told[what] = told{at: now}
+	return last.more, true
 }

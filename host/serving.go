@@ -52,13 +52,16 @@ func (s *Service) serve(ctx context.Context, c *conn) {
 			return
 		}
 		var said reply
-		if err = s.admission.ask(c.share, now); err == nil {
+		if err = s.admission.ask(c.share, now); err != nil {
+			err = refuse(http.StatusTooManyRequests, err)
+		} else {
 			said, err = s.answer(ctx, c, r)
 		}
 		if err != nil {
 			said = s.explain(c, r, now, err)
 		}
-		last := err != nil || r.Close || said.goesOn != nil
+		// What HTTP/1.0 takes for a body can't be told from a next request.
+		last := err != nil || r.Close || !r.ProtoAtLeast(1, 1) || said.goesOn != nil
 		if c.write(r, said, last) != nil || last && said.goesOn == nil {
 			return
 		}

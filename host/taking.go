@@ -89,7 +89,10 @@ func (s *Service) ownKeys(c container.InspectResponse, keys []string) error {
 
 // publishes says whether consumers that dial an address get to the container.
 func (s *Service) publishes(c container.InspectResponse, at netip.AddrPort, ips []netip.Addr) bool {
-	for _, bindings := range c.NetworkSettings.Ports {
+	for port, bindings := range c.NetworkSettings.Ports {
+		if port.Proto() != "tcp" {
+			continue // its numbers are others: consumers dial another container's
+		}
 		for _, b := range bindings {
 			on, err := netip.ParseAddr(b.HostIP)
 			if b.HostIP == "" { // an older engine's 0.0.0.0

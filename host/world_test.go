@@ -90,8 +90,15 @@ func (e *fakeEngine) breakDown(err error) {
 type world struct {
 	*Service
 	engine *fakeEngine
+	mu     sync.Mutex
 	log    *bytes.Buffer
 	path   string
+}
+
+func (w *world) logged() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.String()
 }
 
 // newWorld starts a service that takes this process for one of the own container's.
@@ -106,8 +113,7 @@ func newWorldOf(t *testing.T, in cgroups, change ...func(*Service)) *world {
 	w := &world{engine: &fakeEngine{knows: map[string]container.InspectResponse{}}, log: &bytes.Buffer{}}
 	w.engine.set(inspected(ownID, "web", "bridge", `[{"HostIp": "0.0.0.0", "HostPort": "32768"}]`))
 	w.engine.set(inspected(otherID, "db", "bridge", `null`))
-	var mu sync.Mutex
-	w.Service = &Service{Engine: w.engine, Version: "1.2.3", Log: slog.New(slog.NewTextHandler(locked{&mu, w.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	w.Service = &Service{Engine: w.engine, Version: "1.2.3", Log: slog.New(slog.NewTextHandler(locked{&w.mu, w.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, c := range change {
 		c(w.Service)
 	}
@@ -131,10 +137,8 @@ func newWorldOf(t *testing.T, in cgroups, change ...func(*Service)) *world {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		mu.Lock()
-		defer mu.Unlock()
 		if t.Failed() {
-			t.Log(w.log.String())
+			t.Log(w.logged())
 		}
 		_ = os.RemoveAll(dir)
 	})
