@@ -38,7 +38,7 @@ def tell(s, request):
         pass
     return answer.decode("latin-1")
 def ask(request):
-    while (answer := tell(connect(), request.encode("latin-1"))).startswith("HTTP/1.1 503 "):
+    while (answer := tell(connect(), request.encode("latin-1"))).startswith(("HTTP/1.1 503 ", "HTTP/1.1 429 ")):
         time.sleep(.1) # too many within a second, or Docker is busy
     return answer
 about_self = "GET /containers/self/json HTTP/1.1\r\nHost: docker\r\n\r\n"
@@ -95,7 +95,7 @@ func decode(t *testing.T, out string) (answers []string) {
 func askHere(t *testing.T, folder, request string) (answer string) {
 	t.Helper()
 	err := poll(t, 20*time.Second, func() (err error) {
-		if answer, err = tryHere(folder, request); strings.HasPrefix(answer, "HTTP/1.1 503 ") {
+		if answer, err = tryHere(folder, request); strings.HasPrefix(answer, "HTTP/1.1 503 ") || strings.HasPrefix(answer, "HTTP/1.1 429 ") {
 			err = fmt.Errorf("it has no time: %s", answer)
 		}
 		return err

@@ -13,7 +13,7 @@ import (
 	"dockreg/e2e/testbed"
 )
 
-// readme are the commands in README.md, a block each, and what each shows. A block
+// readme are the commands in README.md and then in docs/security.md, a block each, and what each shows. A block
 // that asks is run until it shows it, as a reader would.
 var readme = []struct {
 	first       string // how the block starts
@@ -26,6 +26,9 @@ var readme = []struct {
 	{first: "etcdctl", shows: `^/service/IP:\d+\nrunning\nHello from [0-9a-f]{12}\n$`},
 	{first: "docker exec hello dockreg --dry-run", shows: `(?s)^would be registered: /service/IP:\d+\n.*app +passes its probe.*dry run.*--port +8000`},
 	{first: "docker stop hello", lack: "running"},
+	{first: "docker run -d --name dockreg-host"},
+	{first: "docker run -d --name safe", shows: `(?s)the key is there, with.*last will +taken by the host's service`},
+	{first: "docker kill safe", lack: "running"},
 	{first: "etcdctl --endpoints $ETCD get --prefix --keys-only"},
 	{first: "etcdctl --endpoints $ETCD role add", shows: "Authentication Enabled"},
 }
@@ -41,6 +44,11 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	security, err := os.ReadFile("../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, security...)
 	ci, err := os.ReadFile("../.ci/run")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +59,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(own.Stop)
-	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", "hello").Run() })
+	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", "hello", "safe", "dockreg-host").Run() })
 
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1)
 	if len(blocks) != len(readme) {

@@ -87,10 +87,14 @@ func (d *document) String() string {
 		fmt.Fprintf(&b, " | %s: median | worst", r.name)
 	}
 	b.WriteString(" |\n|---" + strings.Repeat("|--:|--:", len(registrars)) + "|\n")
-	for _, row := range []string{rowStart, rowCrash, rowHang, rowTerm, rowStop, rowSpare, rowKill, rowWrong} {
+	for _, row := range []string{rowStart, rowCrash, rowHang, rowTerm, rowStop, rowSpare, rowKill, rowWill, rowWrong} {
 		fmt.Fprintf(&b, "| %s", row)
 		for _, r := range registrars {
 			took := slices.Sorted(slices.Values(d.took[row][r.name]))
+			if len(took) == 0 {
+				b.WriteString(" | – | –")
+				continue
+			}
 			worst := took[len(took)-1]
 			if row == rowSpare { // the only one of which more is better
 				worst = took[0]
