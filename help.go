@@ -2,8 +2,6 @@ package main
 
 // help is the text of dockreg help, for the library to fill in: the flags stand in the
 // order in which they were declared, under their groups.
-//
-//nolint:gosec // its password is an example
 const help = `{{.Name}} {{.Usage}}
 
 It runs beside the app, in the same Docker container. It asks Docker for the host

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,9 @@ import (
 
 // maxList bounds what Docker says about all the containers that run: some KB each.
 const maxList = 64 << 20
+
+// etcdPatience is how long an etcd is waited for that answers, but late.
+const etcdPatience = 2 * etcd.Timeout
 
 // hostCommand is the service of a host, until a signal asks it to stop.
 func hostCommand(stderr io.Writer) *cli.Command {
@@ -49,10 +53,10 @@ func hostCommand(stderr io.Writer) *cli.Command {
 			defer e.Close()
 			service := &host.Service{Engine: e, Version: version, Folder: filepath.Dir(what.Listen()), Log: log, IPs: what.IPs()}
 			if takesWills {
-				etcdConfig.Log = log
+				etcdConfig.Log, etcdConfig.Patience = log, etcdPatience
 				service.Etcd = func() host.Etcd { return etcd.New(etcdConfig) }
 			}
-			socket, err := listen(what.Listen())
+			socket, err := listen(c.Context, what.Listen())
 			if err != nil {
 				return err
 			}
@@ -70,7 +74,7 @@ func hostCommand(stderr io.Writer) *cli.Command {
 
 // listen makes the socket, in the place of one that an earlier service left. Everybody may
 // open it: what they are told depends on who they are.
-func listen(path string) (*net.UnixListener, error) {
+func listen(ctx context.Context, path string) (*net.UnixListener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // containers mount it, whoever runs in them
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -81,7 +85,9 @@ func listen(path string) (*net.UnixListener, error) {
 	case info.Mode().Type() != fs.ModeSocket:
 		return nil, fmt.Errorf("listen: %s is there, and is no socket; remove it, or give --listen another path", path)
 	default:
-		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		dialCtx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if conn, err := (&net.Dialer{}).DialContext(dialCtx, "unix", path); err == nil {
 			_ = conn.Close()
 			return nil, fmt.Errorf("listen: somebody listens at %s already; stop that first, or give --listen another path", path)
 		}

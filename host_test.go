@@ -67,7 +67,7 @@ func TestHostHelp(t *testing.T) {
 func TestListen(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "run", "docker.sock")
-	first, err := listen(path)
+	first, err := listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,12 +75,12 @@ func TestListen(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o666 {
 		t.Errorf("%v, %v, want a socket for everybody", info.Mode(), err)
 	}
-	if _, err := listen(path); err == nil || !strings.Contains(err.Error(), "somebody listens at "+path+" already") {
+	if _, err := listen(t.Context(), path); err == nil || !strings.Contains(err.Error(), "somebody listens at "+path+" already") {
 		t.Errorf("beside one that is alive: %v", err)
 	}
 	first.SetUnlinkOnClose(false)
 	_ = first.Close()
-	again, err := listen(path)
+	again, err := listen(t.Context(), path)
 	if err != nil {
 		t.Fatalf("in the place of a dead one: %v", err)
 	}
@@ -97,7 +97,7 @@ func TestListen(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(path); err == nil || !strings.Contains(err.Error(), "is no socket; remove it") {
+	if _, err := listen(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is no socket; remove it") {
 		t.Errorf("in the place of a file: %v", err)
 	}
 }

@@ -55,7 +55,7 @@ func reduce(c container.InspectResponse) ownFacts {
 		NetworkSettings: networkSettings{c.NetworkSettings.Ports, map[string]network{}},
 	}
 	if c.State != nil {
-		a.State = state{string(c.State.Status), c.State.Running}
+		a.State = state{c.State.Status, c.State.Running}
 	}
 	for name, n := range c.NetworkSettings.Networks {
 		if n != nil {

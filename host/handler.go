@@ -100,7 +100,7 @@ func (s *Service) inspect(ctx context.Context, who *caller, asked string) (reply
 		return asJSON(reduce(network))
 	}
 	// Docker's words, whether there is such a container or not.
-	return reply{}, refuse(http.StatusNotFound, errors.New("No such container: "+asked)) //nolint:staticcheck,revive // Docker's, with a capital letter
+	return reply{}, refuse(http.StatusNotFound, errors.New("No such container: "+asked))
 }
 
 // named says whether Docker would take a text for this container's.

@@ -17,7 +17,7 @@ func TestP11ItselfAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, asked := range []string{"self", ownID, ownID[:12], ownID[:1], "web"} {
-		status, body := w.get(t, "GET", "/v1.41/containers/"+asked+"/json")
+		status, body := w.get(t, "/v1.41/containers/"+asked+"/json")
 		var c container.InspectResponse
 		if err := json.Unmarshal([]byte(body), &c); err != nil || status != http.StatusOK || c.ID != ownID || c.NetworkSettings.Ports["8000/tcp"][0].HostPort != "32768" {
 			t.Errorf("%s: %d, %v, %s", asked, status, err, body)
@@ -32,8 +32,8 @@ func TestP11ItselfAlone(t *testing.T) {
 			t.Errorf("%s: less than is needed: %s", asked, body)
 		}
 	}
-	_, is := w.get(t, "GET", "/containers/"+otherID+"/json")
-	_, isNot := w.get(t, "GET", "/containers/"+strings.Repeat("c", 64)+"/json")
+	_, is := w.get(t, "/containers/"+otherID+"/json")
+	_, isNot := w.get(t, "/containers/"+strings.Repeat("c", 64)+"/json")
 	if strings.ReplaceAll(is, otherID, "") != strings.ReplaceAll(isNot, strings.Repeat("c", 64), "") {
 		t.Errorf("it shows whether there is such a container: %s, %s", is, isNot)
 	}
@@ -161,19 +161,19 @@ func TestP11NetworkOfAnotherContainer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.engine.set(inspected(ownID, "web", "container:"+otherID, "null"))
-	if status, body := w.get(t, "GET", "/containers/"+otherID+"/json"); status != 200 || !strings.Contains(body, otherID) || strings.Contains(body, "hunter2") {
+	if status, body := w.get(t, "/containers/"+otherID+"/json"); status != 200 || !strings.Contains(body, otherID) || strings.Contains(body, "hunter2") {
 		t.Errorf("%d %s", status, body)
 	}
-	if status, body := w.get(t, "GET", "/containers/self/json"); status != 200 || !strings.Contains(body, `"NetworkMode":"container:`+otherID) {
+	if status, body := w.get(t, "/containers/self/json"); status != 200 || !strings.Contains(body, `"NetworkMode":"container:`+otherID) {
 		t.Errorf("%d %s", status, body)
 	}
 	w.engine.set(inspected(ownID, "web", "bridge", "null"))
 	w.engine.set(inspected(otherID, "db", "container:"+ownID, "null"))
-	if status, body := w.get(t, "GET", "/containers/"+otherID+"/json"); status != 404 {
+	if status, body := w.get(t, "/containers/"+otherID+"/json"); status != 404 {
 		t.Errorf("%d %s", status, body)
 	}
 	w.engine.set(inspected(ownID, "web", "container:"+strings.Repeat("d", 64), "null"))
-	if status, body := w.get(t, "GET", "/containers/self/json"); status != 200 {
+	if status, body := w.get(t, "/containers/self/json"); status != 200 {
 		t.Errorf("the other one is gone: %d %s", status, body)
 	}
 }
@@ -189,7 +189,7 @@ func TestP11WritableFolder(t *testing.T) {
 		c.Mounts = []container.MountPoint{{Source: source, Destination: "/x", RW: !ro}}
 		w.engine.set(c)
 		for range 3 {
-			if status, body := w.get(t, "GET", "/containers/self/json"); status != 200 {
+			if status, body := w.get(t, "/containers/self/json"); status != 200 {
 				t.Errorf("%d %s", status, body)
 			}
 		}
@@ -204,7 +204,7 @@ func TestBrokenEngine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.engine.breakDown(errors.New("docker is away"))
-	if status, body := w.get(t, "GET", "/containers/self/json"); status != 503 || !strings.Contains(body, "docker is away") {
+	if status, body := w.get(t, "/containers/self/json"); status != 503 || !strings.Contains(body, "docker is away") {
 		t.Errorf("%d %s", status, body)
 	}
 }
@@ -213,7 +213,7 @@ func TestBrokenEngine(t *testing.T) {
 func TestP11CallerInNoContainer(t *testing.T) {
 	t.Parallel()
 	w := newWorldOf(t, cgroups{"": "/user.slice"})
-	if status, body := w.get(t, "GET", "/containers/self/json"); status != 403 || !strings.Contains(body, "no container") {
+	if status, body := w.get(t, "/containers/self/json"); status != 403 || !strings.Contains(body, "no container") {
 		t.Errorf("%d %s", status, body)
 	}
 }

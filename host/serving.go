@@ -62,11 +62,12 @@ func (s *Service) serve(ctx context.Context, c *conn) {
 		}
 		// What HTTP/1.0 takes for a body can't be told from a next request.
 		last := err != nil || r.Close || !r.ProtoAtLeast(1, 1) || said.goesOn != nil
-		if c.write(r, said, last) != nil || last && said.goesOn == nil {
+		err = c.write(r, said, last)
+		if said.goesOn != nil {
+			c.goOn(ctx, said.goesOn) // which sees by itself if nobody is there
 			return
 		}
-		if said.goesOn != nil {
-			s.goOn(ctx, c, said.goesOn)
+		if err != nil || last {
 			return
 		}
 	}
@@ -94,7 +95,7 @@ func (c *conn) write(r *http.Request, said reply, last bool) error {
 }
 
 // goOn waits, for no longer than the other side does.
-func (s *Service) goOn(ctx context.Context, c *conn, wait func(context.Context)) {
+func (c *conn) goOn(ctx context.Context, wait func(context.Context)) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	heard := make(chan struct{})

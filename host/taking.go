@@ -17,12 +17,13 @@ import (
 	"dockreg/etcdreg/etcd"
 )
 
-// willTimeout bounds how long it takes to take a will: Docker is asked, and etcd.
-const willTimeout = askTimeout + 2*etcd.Timeout
+// willTimeout bounds how long it takes to take a will: Docker is asked, and an etcd that may
+// be late to connect and to answer.
+const willTimeout = askTimeout + 4*etcd.Timeout
 
 var (
 	errNoWills  = errors.New("no last wills are taken here: the service was given no etcd")
-	errForeign  = errors.New("a key hangs on the lease that is not of the container's own address")
+	errForeign  = errors.New("a key hangs on the lease that is not of an address at which Docker publishes a port of the container, on an IP of the host's interfaces or one that the service was told")
 	errHostMode = errors.New("the container uses the host's network, in which no address is one container's own")
 )
 

@@ -27,6 +27,7 @@ const mostWills = 16
 
 var (
 	errManyWills = errors.New("too many last wills of this container")
+	errEnding    = errors.New("the container has just ended; ask again")
 	errNoWill    = errors.New("no such last will of this container")
 )
 
@@ -109,6 +110,9 @@ func (w *wills) take(ctx context.Context, hold func() (*first, error), t *lastWi
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e := w.kept[t.container]
+	if e != nil && e.first.process.Ended() {
+		return nil, errEnding // it may run again already, and what it had to leave is not due yet
+	}
 	if e == nil {
 		held, err := hold()
 		if err != nil {

@@ -91,6 +91,31 @@ func TestP11DueAtTheEnd(t *testing.T) {
 	}
 }
 
+// What a container tells that runs again is not mixed up with what it had to leave before.
+func TestWillsOfAContainerThatRunsAgain(t *testing.T) {
+	t.Parallel()
+	w := newTestWills()
+	before, end := start(t)
+	fresh := make(chan *willsOf, 1)
+	go func() { fresh <- <-w.fresh }()
+	if _, err := w.take(t.Context(), holding(before), willFor(1)); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	again, _ := start(t)
+	if _, err := w.take(t.Context(), holding(again), willFor(2)); !errors.Is(err, errEnding) {
+		t.Errorf("before the first ones are due: %v", err)
+	}
+	go w.await(t.Context(), <-fresh)
+	if left := <-w.due; len(left) != 1 || left[0].lease != 1 {
+		t.Errorf("due: %v", left)
+	}
+	go func() { (<-w.fresh).first.process.Close() }()
+	if _, err := w.take(t.Context(), holding(again), willFor(2)); err != nil {
+		t.Errorf("then: %v", err)
+	}
+}
+
 // The wills of one container are bounded: those that killed sidekicks left make room, those
 // that somebody waits for don't.
 func TestManyWills(t *testing.T) {

@@ -187,12 +187,12 @@ func (w *world) say(t *testing.T, text string) string {
 }
 
 // get asks once, and returns the answer.
-func (w *world) get(t *testing.T, method, path string) (status int, body string) {
+func (w *world) get(t *testing.T, path string) (status int, body string) {
 	t.Helper()
-	said := w.say(t, method+" "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	answer, err := http.ReadResponse(bufio.NewReader(strings.NewReader(said)), &http.Request{Method: method})
+	said := w.say(t, "GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReader(strings.NewReader(said)), &http.Request{Method: http.MethodGet})
 	if err != nil {
-		t.Fatalf("%s %s: %v in %q", method, path, err, said)
+		t.Fatalf("%s: %v in %q", path, err, said)
 	}
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {

@@ -22,7 +22,6 @@ func (j *journal) told(lease int64) {
 	if j.gone || j.warned {
 		level, text = slog.LevelInfo, "the host's service has the last will again"
 	}
-	//nolint:sloglint // one of the two constants above
 	j.log.Log(context.Background(), level, text, "lease", strconv.FormatInt(lease, 16))
 	*j = journal{log: j.log, had: true}
 }

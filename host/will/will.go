@@ -31,7 +31,7 @@ const Path = "/dockreg/will"
 
 const (
 	// answerTimeout bounds how long the service takes to answer.
-	answerTimeout = 6 * time.Second
+	answerTimeout = 8 * time.Second
 	// closeTimeout bounds how long an end waits for a withdrawal.
 	closeTimeout = 300 * time.Millisecond
 	// elsewherePause is after nobody was there who takes wills.
@@ -80,7 +80,7 @@ func New(socket string, log *slog.Logger) *Will {
 }
 
 func clientOf(socket string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
+	return &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		},
