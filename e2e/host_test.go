@@ -100,6 +100,27 @@ func TestP11NoDockerSocketInTheContainer(t *testing.T) {
 	host.awaitLogged(t, "its keys are gone")
 }
 
+// P11: with --network container:X the address is X's, and the last will the container's own:
+// X lives on, and the key goes with who registered it.
+func TestP11NetworkOfAnotherContainer(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	folder, _ := startHost(t, "--etcd", etcd.URL)
+	start := time.Now()
+	keys := follow(t)
+	x := keep(t)(docker.Run("-p", "8000", "--entrypoint", "sleep", image, "600"))
+	c := keep(t)(docker.Run("--network", "container:"+x.ID, "-v", folder+":/run/dockreg:ro", "-e", "DOCKREG_DOCKER=/run/dockreg/docker.sock",
+		"-e", "DOCKREG_LOG_LEVEL=debug", "-e", "IP="+docker.Gateway, "-e", "ETCD="+etcd.URL, image))
+	key := keyOf(t, x)
+	wantPut(t, keys, key, start, time.Minute)
+	awaitLogged(t, c, `msg="the host's service has the last will"`, 1)
+	killed := time.Now()
+	if _, err := c.Do("kill"); err != nil {
+		t.Fatal(err)
+	}
+	wantGone(t, keys, key, killed, busy)
+}
+
 // countOf counts what happened to a key.
 func countOf(history []testbed.Event, key string) (n int) {
 	for _, e := range history {
