@@ -18,6 +18,7 @@ const (
 	rowSpare = "key gone → app gets TERM"
 	rowKill  = "container killed → key gone"
 	rowWill  = "container killed → key gone, with `dockreg host`"
+	rowDeath = "its first process dies → key gone, with `dockreg host`"
 	rowWrong = "registered while the app does not answer: a start, a crash, a hang and a stop"
 )
 
@@ -73,11 +74,6 @@ func (b *bench) round(r registrar, d *document) error {
 	// The two that take long wait beside the others.
 	var group sync.WaitGroup
 	var killErr, hangErr error
-	if r.asksHost {
-		if err := b.killWithHost(r, d); err != nil {
-			return err
-		}
-	}
 	group.Go(func() {
 		at := time.Now()
 		if _, killErr = kill.Do("kill"); killErr == nil {
@@ -109,32 +105,6 @@ func (b *bench) round(r registrar, d *document) error {
 	group.Wait()
 	d.add(rowWrong, r, late+early+crash+hangTook)
 	return errors.Join(killErr, hangErr)
-}
-
-// killWithHost measures the end of a container whose last will the host's service has.
-func (b *bench) killWithHost(r registrar, d *document) error {
-	i, err := b.start(r, "-v", b.folder+":/run/dockreg:ro", "-e", "DOCKREG_DOCKER=/run/dockreg/docker.sock", "-e", "DOCKREG_LOG_LEVEL=debug")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = i.Remove() }()
-	if _, err := i.put(); err != nil {
-		return err
-	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // nobody tells
-		if _, err = i.logged("has the last will"); err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			return err
-		}
-	}
-	at := time.Now()
-	if _, err := i.Do("kill"); err != nil {
-		return err
-	}
-	_, err = d.note(rowWill, r, i, at)
-	return err
 }
 
 // stop measures docker stop. It returns for how long the key outlived the app.

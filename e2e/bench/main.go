@@ -25,12 +25,10 @@ type registrar struct {
 	parts  []string // the files it is made of
 	starts string   // the biggest command that it runs each time, if any
 	conf   string   // supervisord's configuration
-
-	asksHost bool // it can do with the host's service in Docker's place
 }
 
 var registrars = []registrar{
-	{name: "dockreg", comm: "dockreg", parts: []string{"/usr/bin/dockreg"}, conf: "/etc/supervisord.conf", asksHost: true},
+	{name: "dockreg", comm: "dockreg", parts: []string{"/usr/bin/dockreg"}, conf: "/etc/supervisord.conf"},
 	{
 		name: "shell loop", comm: "register", parts: []string{"/bin/sh", "/usr/bin/curl", "/usr/bin/etcdctl"},
 		starts: "ETCDCTL_API=3 etcdctl --endpoints $ETCD lease list", conf: "/etc/loop.conf",
@@ -58,7 +56,6 @@ type bench struct {
 	etcd   *testbed.Etcd
 	keys   *testbed.Keys
 	image  string
-	folder string // of the socket of the host's service
 }
 
 func run(image, version, out string, n, stops int, idle time.Duration) error {
@@ -75,14 +72,11 @@ func run(image, version, out string, n, stops int, idle time.Duration) error {
 	defer etcd.Stop()
 	b := &bench{ctx: ctx, docker: docker, etcd: etcd, image: image, keys: testbed.FollowKeys(ctx, etcd.Client, "/service/")}
 
-	stopHost, err := b.startHost()
-	if err != nil {
-		return err
-	}
-	defer stopHost()
-
 	d := newDocument(version, n, stops, idle)
 	if err := b.events(n, d); err != nil {
+		return err
+	}
+	if err := b.kills(n, d); err != nil {
 		return err
 	}
 	for _, r := range registrars {
@@ -107,26 +101,6 @@ func run(image, version, out string, n, stops int, idle time.Duration) error {
 		return nil
 	}
 	return os.WriteFile(out, []byte(text), 0o644) //nolint:gosec // for all to read
-}
-
-// startHost runs the host's service, from the image, and returns what ends it.
-func (b *bench) startHost() (stop func(), err error) {
-	if b.folder, err = os.MkdirTemp("", "host"); err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(b.folder, 0o755); err != nil { //nolint:gosec // containers mount it
-		return nil, err
-	}
-	c, err := b.docker.Run("--pid", "host", "--cgroupns", "host", "--network", "host", "--read-only", "--cap-drop", "ALL",
-		"-v", b.folder+":"+b.folder, "-v", "/var/run/docker.sock:/var/run/docker.sock",
-		"--entrypoint", "dockreg", b.image, "host", "--listen", b.folder+"/docker.sock", "--etcd", b.etcd.URL)
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		_ = c.Remove()
-		_ = os.RemoveAll(b.folder)
-	}, nil
 }
 
 // instance is a container with the sample app and a registrar.

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// kills measures n times the end of a container whose last will the host's service has,
+// with nothing beside: most of that time is Docker's, and shorter than what the rounds
+// beside each other take from each other.
+func (b *bench) kills(n int, d *document) error {
+	folder, stop, err := b.startHost()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for i := range n {
+		fmt.Fprintf(os.Stderr, "kill %d of %d ...\n", i+1, n)
+		if err := b.kill(folder, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startHost runs the host's service, from the image, and returns what ends it.
+func (b *bench) startHost() (folder string, stop func(), err error) {
+	if folder, err = os.MkdirTemp("", "host"); err != nil {
+		return "", nil, err
+	}
+	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // containers mount it
+		return "", nil, err
+	}
+	c, err := b.docker.Run("--pid", "host", "--cgroupns", "host", "--network", "host", "--read-only", "--cap-drop", "ALL",
+		"-v", folder+":"+folder, "-v", "/var/run/docker.sock:/var/run/docker.sock",
+		"--entrypoint", "dockreg", b.image, "host", "--listen", folder+"/docker.sock", "--etcd", b.etcd.URL)
+	if err != nil {
+		return "", nil, err
+	}
+	return folder, func() {
+		_ = c.Remove()
+		_ = os.RemoveAll(folder)
+	}, nil
+}
+
+func (b *bench) kill(folder string, d *document) error {
+	r := registrars[0]
+	i, err := b.start(r, "-v", folder+":/run/dockreg:ro", "-e", "DOCKREG_DOCKER=/run/dockreg/docker.sock", "-e", "DOCKREG_LOG_LEVEL=debug")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = i.Remove() }()
+	if _, err := i.put(); err != nil {
+		return err
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // nobody tells
+		if _, err = i.logged("has the last will"); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			return err
+		}
+	}
+	died, err := i.awaitDeath()
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	if _, err := i.Do("kill"); err != nil {
+		return err
+	}
+	took, err := d.note(rowWill, r, i, at)
+	if err != nil {
+		return err
+	}
+	d.add(rowDeath, r, max(0, took-(<-died).Sub(at)))
+	return nil
+}
+
+// awaitDeath delivers when the container's first process has died.
+func (i *instance) awaitDeath() (<-chan time.Time, error) {
+	text, err := i.Do("inspect", "--format", "{{.State.Pid}}")
+	if err != nil {
+		return nil, err
+	}
+	pid, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("pidfd_open: %w", err)
+	}
+	died := make(chan time.Time, 1)
+	go func() {
+		defer func() { _ = unix.Close(fd) }()
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+			if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000); n > 0 {
+				break
+			}
+		}
+		died <- time.Now()
+	}()
+	return died, nil
+}
