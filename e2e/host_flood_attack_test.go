@@ -26,9 +26,9 @@ func usage(t *testing.T, p *process) (memory, files int) {
 // flooded has a container attack the service with a script that says "again" after each
 // round, and fails the test unless another one is answered meanwhile, and the service holds
 // little more than before.
-func flooded(t *testing.T, script string, flags ...string) (attacker, other *testbed.Container) {
+func flooded(t *testing.T, script string) (attacker, other *testbed.Container) {
 	t.Helper()
-	folder, p := startHost(t, flags...)
+	folder, p := startHost(t)
 	other = visit(t, folder)
 	wantSoon(t, other, 10)
 	memory, files := usage(t, p)

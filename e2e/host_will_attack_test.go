@@ -22,9 +22,9 @@ type heir struct {
 	keys    *testbed.Keys
 }
 
-func newHeir(t *testing.T, folder string, args ...string) *heir {
+func newHeir(t *testing.T, folder string) *heir {
 	t.Helper()
-	h := &heir{Container: visit(t, folder, append([]string{"-p", "8000"}, args...)...)}
+	h := &heir{Container: visit(t, folder, "-p", "8000")}
 	address, err := docker.Address(h.Container)
 	if err != nil {
 		t.Fatal(err)
