@@ -5,14 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"dockreg/e2e/testbed"
 )
@@ -228,12 +225,9 @@ func TestP11KilledWhileEtcdIsAway(t *testing.T) {
 }
 
 // firstOf returns the container's first process, by its number on this machine.
-func firstOf(t *testing.T, c *testbed.Container) (pid int) {
+func firstOf(t *testing.T, c *testbed.Container) int {
 	t.Helper()
-	text, err := c.Do("inspect", "--format", "{{.State.Pid}}")
-	if err == nil {
-		pid, err = strconv.Atoi(text)
-	}
+	pid, err := c.First()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,20 +237,9 @@ func firstOf(t *testing.T, c *testbed.Container) (pid int) {
 // awaitDeath delivers when a process ended.
 func awaitDeath(t *testing.T, pid int) <-chan time.Time {
 	t.Helper()
-	fd, err := unix.PidfdOpen(pid, 0)
+	died, err := testbed.AwaitDeath(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	died := make(chan time.Time, 1)
-	go func() {
-		defer func() { _ = unix.Close(fd) }()
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-			if n, _ := unix.Poll(fds, 1000); n > 0 {
-				break
-			}
-		}
-		died <- time.Now()
-	}()
 	return died
 }

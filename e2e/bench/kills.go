@@ -3,10 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"dockreg/e2e/testbed"
 )
 
 // kills measures n times the end of a container whose last will the host's service has,
@@ -65,7 +64,11 @@ func (b *bench) kill(folder string, d *document) error {
 			return err
 		}
 	}
-	died, err := i.awaitDeath()
+	first, err := i.First()
+	if err != nil {
+		return err
+	}
+	died, err := testbed.AwaitDeath(first)
 	if err != nil {
 		return err
 	}
@@ -79,31 +82,4 @@ func (b *bench) kill(folder string, d *document) error {
 	}
 	d.add(rowDeath, r, max(0, took-(<-died).Sub(at)))
 	return nil
-}
-
-// awaitDeath delivers when the container's first process has died.
-func (i *instance) awaitDeath() (<-chan time.Time, error) {
-	text, err := i.Do("inspect", "--format", "{{.State.Pid}}")
-	if err != nil {
-		return nil, err
-	}
-	pid, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, err
-	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil, fmt.Errorf("pidfd_open: %w", err)
-	}
-	died := make(chan time.Time, 1)
-	go func() {
-		defer func() { _ = unix.Close(fd) }()
-		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-			if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000); n > 0 {
-				break
-			}
-		}
-		died <- time.Now()
-	}()
-	return died, nil
 }

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,23 +73,8 @@ func (s *Set) Await(ctx context.Context) (pid int, err error) {
 		pid, s.ended = s.ended[0], s.ended[1:]
 		return pid, nil
 	}
-	_ = s.epoll.SetReadDeadline(time.Time{})
-	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(interrupted)
-		_ = s.epoll.SetReadDeadline(time.Now())
-	})
-	defer func() {
-		if !stop() {
-			<-interrupted // or it would interrupt the next Await
-		}
-	}()
-	conn, err := s.epoll.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
 	ended := int32(-1)
-	err = conn.Read(func(epoll uintptr) bool {
+	err = awaitReadable(ctx, s.epoll, func(epoll uintptr) bool {
 		var event [1]unix.EpollEvent
 		if n, _ := unix.EpollWait(int(epoll), event[:], 0); n == 1 {
 			ended = event[0].Fd
@@ -98,11 +82,8 @@ func (s *Set) Await(ctx context.Context) (pid int, err error) {
 		}
 		return ended >= 0
 	})
-	switch {
-	case ended >= 0:
+	if ended >= 0 {
 		return s.pids[ended], nil
-	case ctx.Err() != nil:
-		return 0, ctx.Err()
 	}
 	return 0, err
 }

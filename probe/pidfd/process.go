@@ -45,23 +45,27 @@ func (p *Process) Ended() bool {
 
 // Await waits until the process has ended, and returns nil then, or the error of ctx if
 // that ends before. It is not safe for concurrent use.
-func (p *Process) Await(ctx context.Context) error {
-	_ = p.file.SetReadDeadline(time.Time{})
+func (p *Process) Await(ctx context.Context) error { return awaitReadable(ctx, p.file, readable) }
+
+// awaitReadable calls ready until it says so, each time that the file may have become
+// readable, or returns the error of ctx when that ends. It is not safe for concurrent use.
+func awaitReadable(ctx context.Context, file *os.File, ready func(fd uintptr) bool) error {
+	_ = file.SetReadDeadline(time.Time{})
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		_ = p.file.SetReadDeadline(time.Now())
+		_ = file.SetReadDeadline(time.Now())
 	})
 	defer func() {
 		if !stop() {
-			<-interrupted // or it would interrupt the next Await
+			<-interrupted // or it would interrupt the next one
 		}
 	}()
-	conn, err := p.file.SyscallConn()
+	conn, err := file.SyscallConn()
 	if err != nil {
 		return err
 	}
-	if err = conn.Read(readable); err != nil && ctx.Err() != nil {
+	if err = conn.Read(ready); err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return err
