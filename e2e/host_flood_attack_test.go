@@ -5,8 +5,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"dockreg/e2e/testbed"
 )
 
 // usage is what a process holds: memory, in KiB, and open files.
@@ -26,13 +24,13 @@ func usage(t *testing.T, p *process) (memory, files int) {
 // flooded has a container attack the service with a script that says "again" after each
 // round, and fails the test unless another one is answered meanwhile, and the service holds
 // little more than before.
-func flooded(t *testing.T, script string) (attacker, other *testbed.Container) {
+func flooded(t *testing.T, script string) {
 	t.Helper()
 	folder, p := startHost(t)
-	other = visit(t, folder)
+	other := visit(t, folder)
 	wantSoon(t, other, 10)
 	memory, files := usage(t, p)
-	attacker = attack(t, folder, script)
+	attacker := attack(t, folder, script)
 	awaitLogged(t, attacker, "again", 1)
 	wantSoon(t, other, 10)
 	awaitLogged(t, attacker, "again", strings.Count(awaitLogged(t, attacker, "again", 1), "again")+1)
@@ -42,7 +40,6 @@ func flooded(t *testing.T, script string) (attacker, other *testbed.Container) {
 	if after > memory+20<<10 || opened > files+200 {
 		t.Errorf("the service holds %d KiB and %d files, after %d and %d before", after, opened, memory, files)
 	}
-	return attacker, other
 }
 
 // P11: 10,000 connections of one container on which nothing is asked keep nobody from being
