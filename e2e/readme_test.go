@@ -59,7 +59,15 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(own.Stop)
-	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", "hello", "safe", "dockreg-host").Run() })
+	// This machine may have a service of its own.
+	folder, err := os.MkdirTemp("", "host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", "hello", "safe", "dockreg-host-readme").Run() })
+	elsewhere := strings.NewReplacer("--name dockreg-host", "--name dockreg-host-readme",
+		"/run/dockreg:/run/dockreg ", folder+":/run/dockreg ", "/run/dockreg:/run/dockreg:ro", folder+":/run/dockreg:ro")
 
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1)
 	if len(blocks) != len(readme) {
@@ -81,7 +89,7 @@ func TestReadme(t *testing.T) {
 		shows := strings.ReplaceAll(want.shows, "IP", regexp.QuoteMeta(docker.Gateway))
 		var output string
 		err := poll(t, 40*time.Second, func() error {
-			output = shell(t, commands, "IP="+docker.Gateway, "ETCD="+own.URL, "PASSWORD=secret", "ROOT_PASSWORD=root-secret")
+			output = shell(t, elsewhere.Replace(commands), "IP="+docker.Gateway, "ETCD="+own.URL, "PASSWORD=secret", "ROOT_PASSWORD=root-secret")
 			if !regexp.MustCompile(shows).MatchString(output) {
 				return fmt.Errorf("%s\nshows\n%s\nand not %s", commands, output, shows)
 			}

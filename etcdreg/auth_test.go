@@ -21,17 +21,17 @@ import (
 	"dockreg/sidekick"
 )
 
-// secured gives etcd the user that README.md shows, with the README's own commands,
+// secured gives etcd the user that docs/security.md shows, with its own commands,
 // and returns a client of its root.
 func secured(t *testing.T, s *server) *clientv3.Client {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile("../docs/security.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	commands := regexp.MustCompile("(?s)```sh\n(etcdctl --endpoints \\$ETCD role add .*?)```").FindSubmatch(text)
 	if commands == nil {
-		t.Fatal("README.md has no commands that add a role")
+		t.Fatal("docs/security.md has no commands that add a role")
 	}
 	cmd := exec.Command("sh", "-e", "-c", string(commands[1]))
 	cmd.Env = append(os.Environ(), "ETCD="+s.url, "PASSWORD=secret", "ROOT_PASSWORD=root-secret")
@@ -63,7 +63,7 @@ func passwordFile(t *testing.T, text string) string {
 	return file
 }
 
-// A user with no more rights than the README's has all that a registration needs.
+// A user with no more rights than the document's has all that a registration needs.
 func TestLeastRights(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, binary string) {

@@ -93,7 +93,7 @@ func unhurried(call func() error) (err error) {
 }
 
 func isLate(err error) bool {
-	return err != nil && slices.ContainsFunc([]string{"not answer in time", "takes connections, but says nothing", "can't be reached: no answer", "DNS does not answer"}, func(words string) bool {
+	return err != nil && slices.ContainsFunc([]string{"not answer in time", "takes connections, but says nothing", "can't be reached: no answer", "DNS does not answer", "the DNS fails"}, func(words string) bool {
 		return strings.Contains(err.Error(), words)
 	})
 }
