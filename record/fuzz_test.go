@@ -50,7 +50,7 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// mustBeAnError: an error says something, and on one line.
+// mustBeAnError: an error says something, and ends as errors do.
 func mustBeAnError(t *testing.T, err error) {
 	t.Helper()
 	text := err.Error()

@@ -32,9 +32,10 @@ type update struct {
 // The traps: the resolver cuts one slash off the path of etcd:///TARGET, so a TARGET with
 // a leading slash needs a fourth one, which nobody gives; and it takes the path from a
 // URL, where ?, # and % mean something else. Metadata is for who reads endpoints without
-// gRPC: the resolver of etcd 3.7 leaves it out, and that of 3.5 and 3.6 hands it on to
-// gRPC, which compares it, and panics at an object. So it is null unless people ask
-// for more.
+// the resolver: that of etcd 3.7 leaves it out, and those of 3.5 and 3.6 hand it on to
+// gRPC, which compares it, and in versions up to 1.71 at least panics where it is an
+// object (clientconn.go, equalAddressIgnoringBalAttributes). So it is null unless people
+// ask for more.
 func parseGRPC(rest string, _ Options) (Kind, error) {
 	target, err := parsePrefix("grpc", "target", rest)
 	switch {
@@ -64,7 +65,7 @@ func parseGRPC(rest string, _ Options) (Kind, error) {
 // metadataOf returns nil, and not an empty object, if there is nothing to tell.
 func metadataOf(i Instance) (any, error) {
 	if len(i.Meta) == 0 && i.Weight == 0 {
-		return nil, nil //nolint:nilnil // the null of JSON
+		return nil, nil
 	}
 	all := map[string]any{}
 	for name, value := range i.Meta {

@@ -46,8 +46,8 @@ func parsePrefix(name, what, rest string) (string, error) {
 		return "", fmt.Errorf("%s has no %s; give one, such as %s:service/web", name, what, name)
 	}
 	if strings.HasPrefix(prefix+"/", traefikRoot) {
-		return "", fmt.Errorf("Traefik takes no change any more once there is a key of another format below %s; give traefik:NAME, or another %s",
-			traefikRoot, what)
+		return "", fmt.Errorf("the %s is where Traefik reads, which may take no change any more with a key of another format there; give traefik:NAME, or another %s",
+			what, what)
 	}
 	if err := checkKey(prefix); err != nil {
 		return "", fmt.Errorf("the %s %w", what, err)

@@ -49,11 +49,11 @@ func TestHostportMistakes(t *testing.T) {
 // would harm more than this instance.
 func TestForeignFormatsStayOut(t *testing.T) {
 	t.Parallel()
-	const traefik = "Traefik takes no change any more once there is a key of another format below traefik/; give traefik:NAME, or another "
+	const traefik = " is where Traefik reads, which may take no change any more with a key of another format there; give traefik:NAME, or another "
 	mustRefuse(t, options, map[string]string{
-		"hostport:traefik":             traefik + "prefix",
-		"hostport:traefik/http":        traefik + "prefix",
-		"grpc:traefik/web":             traefik + "target",
+		"hostport:traefik":             "the prefix" + traefik + "prefix",
+		"hostport:traefik/http":        "the prefix" + traefik + "prefix",
+		"grpc:traefik/web":             "the target" + traefik + "target",
 		"hostport:/skydns/example/web": `record "/skydns/example/web/192-0-2-1-49155": ` + noService,
 		"hostport:/skydns":             `record "/skydns/192-0-2-1-49155": ` + noService,
 	})

@@ -48,7 +48,7 @@ func parseTraefik(p traefikProtocol) func(string, Options) (Kind, error) {
 		case !ok || name == "":
 			return Kind{}, fmt.Errorf("%s has no name of a service; give one, such as %s:web", p.kind, p.kind)
 		case strings.Trim(name, "0123456789") == "":
-			return Kind{}, fmt.Errorf("Traefik takes a name of digits for a place in a list; give one such as %s:web", p.kind)
+			return Kind{}, fmt.Errorf("a name of digits is a place in a list to Traefik; give one such as %s:web", p.kind)
 		case !isLabel(name):
 			return Kind{}, fmt.Errorf("the name of a service is not made of lower-case letters, digits and inner dashes, or too long; give one such as %s:web, without @etcd", p.kind)
 		}
@@ -90,5 +90,5 @@ func (p traefikProtocol) verify(key, value string) error {
 		}
 		return checkWeight(weight)
 	}
-	return errors.New("Traefik takes no change any more once there is a field that it doesn't know")
+	return errors.New("a field that Traefik doesn't know, so that it takes no change any more")
 }

@@ -48,7 +48,7 @@ func TestTraefikHasNoLeadingSlash(t *testing.T) {
 // TestTraefikFreezesAtAnUnknownField: nothing else is ever written.
 func TestTraefikFreezesAtAnUnknownField(t *testing.T) {
 	t.Parallel()
-	const field = "Traefik takes no change any more once there is a field that it doesn't know"
+	const field = "a field that Traefik doesn't know, so that it takes no change any more"
 	const server = "not a server of Traefik's; it is such as http://10.1.0.101:49155"
 	const web = "traefik/http/services/web/loadbalancer/servers/"
 	const one = web + "10-1-0-101-49155/"
@@ -94,7 +94,7 @@ func TestTraefikNamesAreOneInAnyCase(t *testing.T) {
 			kind + ":web_a":    chars,
 			kind + ":-web":     chars,
 			kind + ":web\n":    chars,
-			kind + ":123":      "Traefik takes a name of digits for a place in a list; give one such as " + kind + ":web",
+			kind + ":123":      "a name of digits is a place in a list to Traefik; give one such as " + kind + ":web",
 		})
 	}
 }
