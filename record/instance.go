@@ -22,7 +22,8 @@ type Instance struct {
 // dash for each dot and colon, and with an IPv6 address written out in full:
 // 10-1-0-101-49155, and 2001-0db8-0000-0000-0000-0000-0000-0001-49155. In short, ::1
 // would begin with a dash, and fd::1 would read as fd--1, which DNS reserves (RFC 5890,
-// section 2.3.1). Without an address, there is no ID.
+// section 2.3.1). A zone, with which there are no records, is left out. Without an address,
+// there is no ID.
 func (i Instance) ID() string {
 	if !i.Address.IsValid() {
 		return ""
