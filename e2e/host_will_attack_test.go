@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -202,16 +201,20 @@ print(json.dumps([status for _, status in held]))
 			t.Errorf("the will number %d was answered with %s, want %s", i, status, want)
 		}
 	}
-	// And many more that are told, and left.
-	out = python(t, attacker.Container, `
+	// And many more that are told, and left: 10,000, in commands that don't take too long.
+	taken := 0.0
+	for range either(5, 1) {
+		out = python(t, attacker.Container, `
 statuses = {}
 for i in range(int(sys.argv.pop(1))):
     answer = tell(connect(), ("PUT /dockreg/will/%s HTTP/1.1\r\nHost: docker\r\n\r\n" % sys.argv[1 + i % (len(sys.argv) - 1)]).encode())
     statuses[answer[9:12]] = statuses.get(answer[9:12], 0) + 1
 print("taken", statuses.get("200", 0), statuses)
-`, append([]string{strconv.Itoa(either(10000, 3000))}, leases...)...)
-	t.Log(out)
-	if taken := figure(t, out, "taken"); taken < many {
+`, append([]string{"2000"}, leases...)...)
+		t.Log(out)
+		taken += figure(t, out, "taken")
+	}
+	if taken < many {
 		t.Errorf("%.0f wills were taken, so that nothing was tried", taken)
 	}
 	began := time.Now()
