@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -90,6 +91,8 @@ func listen(ctx context.Context, path string) (*net.UnixListener, error) {
 		if conn, err := (&net.Dialer{}).DialContext(dialCtx, "unix", path); err == nil {
 			_ = conn.Close()
 			return nil, fmt.Errorf("listen: somebody listens at %s already; stop that first, or give --listen another path", path)
+		} else if !errors.Is(err, syscall.ECONNREFUSED) { // one that is busy is no dead one
+			return nil, fmt.Errorf("listen: is somebody there already? %w", err)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("listen: %w", err)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,7 +139,7 @@ func (c *containers) list(ctx context.Context) error {
 	for _, id := range ids {
 		answer, err := c.engine.Inspect(ctx, id)
 		if ctx.Err() != nil {
-			return err
+			return cmp.Or(err, ctx.Err())
 		}
 		if err != nil || answer.State == nil || !answer.State.Running {
 			continue // it has ended meanwhile

@@ -42,6 +42,9 @@ func (s *Service) serve(ctx context.Context, c *conn) {
 	for ctx.Err() == nil {
 		limited.N = maxRequest
 		_ = c.SetReadDeadline(time.Now().Add(idleTimeout))
+		if ctx.Err() != nil {
+			return // or the end would wait for this deadline
+		}
 		if _, err := reader.Peek(1); err != nil || ctx.Err() != nil {
 			return
 		}

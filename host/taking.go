@@ -56,10 +56,11 @@ func (s *Service) answerWill(ctx context.Context, c *conn, method, lease string)
 	if err := s.ownKeys(network, l.keys); err != nil {
 		return reply{}, refuse(http.StatusForbidden, err)
 	}
+	keys := l.keys
 	if l, err = s.wills.take(ctx, func() (*first, error) { return s.containers.hold(own.ID) }, l); err != nil {
 		return reply{}, err
 	}
-	s.Log.Debug("took a last will", "keys", l.keys, "container", short(own.ID), "lease", lease)
+	s.Log.Debug("took a last will", "keys", keys, "container", short(own.ID), "lease", lease)
 	return reply{goesOn: func(ctx context.Context) {
 		defer s.wills.leave(l)
 		select {

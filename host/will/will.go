@@ -36,12 +36,17 @@ const (
 	closeTimeout = 300 * time.Millisecond
 	// elsewherePause is after nobody was there who takes wills.
 	elsewherePause = 5 * time.Minute
+	// notYetPause is after a service said that it takes none: it may be given an etcd.
+	notYetPause = 10 * time.Second
 	// mostPause is between tries.
 	leastPause, mostPause = 100 * time.Millisecond, 5 * time.Second
 )
 
 // ErrNone says that what is at the socket takes no wills.
 var ErrNone = errors.New("takes no last wills")
+
+// errNotYet says that it is a host's service, which was given no etcd.
+var errNotYet = fmt.Errorf("%w, without an etcd", ErrNone)
 
 // errGone says that the service ended, or was never there.
 var errGone = errors.New("the host's service is not there")
@@ -158,7 +163,9 @@ func (w *Will) keep(ctx context.Context) {
 			j.failed(err)
 			pause = min(max(2*pause, leastPause), mostPause)
 			wait = pause/2 + rand.N(pause/2)
-			if errors.Is(err, ErrNone) {
+			if errors.Is(err, errNotYet) {
+				wait = notYetPause
+			} else if errors.Is(err, ErrNone) {
 				wait = elsewherePause
 			}
 		}
@@ -247,8 +254,11 @@ func ask(ctx context.Context, client *http.Client, method string, lease int64) (
 		return answer, nil
 	}
 	defer func() { _ = answer.Body.Close() }()
-	if answer.Header.Get("Server") != Server || answer.StatusCode == http.StatusNotFound && method != http.MethodDelete {
+	switch {
+	case answer.Header.Get("Server") != Server:
 		return nil, ErrNone
+	case answer.StatusCode == http.StatusNotFound && method != http.MethodDelete:
+		return nil, errNotYet
 	}
 	var said struct {
 		Message string `json:"message"`
