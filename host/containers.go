@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 
 	"dockreg/probe/pidfd"
@@ -93,10 +94,11 @@ func (c *containers) find(ctx context.Context, in cgroups) (id string, err error
 		return "", fmt.Errorf("list containers: %w", ctx.Err())
 	}
 	c.listed = time.Now()
-	if c.failed = c.list(ctx); c.failed != nil {
-		return "", c.failed
+	c.failed = c.list(ctx)
+	if id, err = c.known(in); err == nil || c.failed == nil {
+		return id, err
 	}
-	return c.known(in)
+	return "", c.failed
 }
 
 // known is find without a question to Docker.
@@ -136,10 +138,14 @@ func (c *containers) list(ctx context.Context) error {
 	}
 	ids = slices.DeleteFunc(ids, func(id string) bool { return c.first[id] != nil })
 	c.mu.Unlock()
+	var failed error
 	for _, id := range ids {
 		answer, err := c.engine.Inspect(ctx, id)
 		if ctx.Err() != nil {
 			return cmp.Or(err, ctx.Err())
+		}
+		if err != nil && !cerrdefs.IsNotFound(err) {
+			failed = err // it may be the one that is looked for
 		}
 		if err != nil || answer.State == nil || !answer.State.Running {
 			continue // it has ended meanwhile
@@ -155,7 +161,7 @@ func (c *containers) list(ctx context.Context) error {
 			c.mu.Unlock()
 		}
 	}
-	return nil
+	return failed
 }
 
 // hold takes hold anew of a container's first process.

@@ -126,6 +126,9 @@ func (s *Service) askDocker(ctx context.Context, who *caller) (own, network cont
 	if own, err = s.Engine.Inspect(ctx, id); err != nil {
 		return own, network, err
 	}
+	if own.State == nil || !own.State.Running { // whoever asks, it is not what ran there
+		return own, network, refuse(http.StatusForbidden, errNoContainer)
+	}
 	if s.mayReplace(own) {
 		s.refusals.warn(id, time.Now(), errWritable)
 	}

@@ -178,11 +178,10 @@ func isUnreachable(err error) bool {
 // mountOf says how a container gets a socket: Docker's own is on most hosts in a folder with
 // much else, and any other in one of its own.
 func mountOf(socket string) string {
-	what := "its socket"
-	if socket != "/var/run/docker.sock" {
-		what, socket = "the folder of its socket", filepath.Dir(socket)
+	if socket == "/var/run/docker.sock" {
+		return "its socket: docker run -v /var/run/docker.sock:/var/run/docker.sock …"
 	}
-	return fmt.Sprintf("%s: docker run -v %s:%[2]s …", what, socket)
+	return fmt.Sprintf("the folder of its socket: docker run -v %s:%[1]s:ro …", filepath.Dir(socket))
 }
 
 var errTooLong = errors.New("the answer is too long")
