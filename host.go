@@ -65,7 +65,7 @@ func hostCommand(stderr io.Writer) *cli.Command {
 			defer release()
 			attrs := []any{"version", version, "listen", what.Listen(), "docker", docker}
 			if takesWills {
-				attrs = append(attrs, "etcd", etcdConfig.Endpoints)
+				attrs = append(attrs, "etcd", membersOf(etcdConfig))
 			}
 			log.Info("starting", attrs...)
 			return service.Serve(ctx, socket)

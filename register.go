@@ -74,14 +74,18 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			}
 			ctx, hurry, release := onSignals(c.Context, log)
 			defer release()
-			members := etcdConfig.Endpoints
-			if domain := etcdConfig.DiscoverySRV; domain != "" {
-				members = []string{"SRV records of " + domain}
-			}
-			log.Info("starting", "version", version, "check", prober.String(), "etcd", members)
+			log.Info("starting", "version", version, "check", prober.String(), "etcd", membersOf(etcdConfig))
 			return set.Advise(s.Run(ctx, hurry))
 		},
 	}
+}
+
+// membersOf is what the log says of where etcd is.
+func membersOf(c etcd.Config) []string {
+	if c.DiscoverySRV != "" {
+		return []string{"SRV records of " + c.DiscoverySRV}
+	}
+	return c.Endpoints
 }
 
 // stopSignals ask for a stop. QUIT is what images with STOPSIGNAL SIGQUIT, such as nginx's,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -73,10 +74,7 @@ func TestDockerEngineRestarts(t *testing.T) {
 	key := "/engine/" + address
 	wantPut(t, keys, key, start, time.Minute)
 	t.Logf("container to key: %s", time.Since(start))
-	first, err := c.Do("inspect", "--format", "{{.State.Pid}}")
-	if err != nil {
-		t.Fatal(err)
-	}
+	first := strconv.Itoa(firstOf(t, c))
 
 	// Away for longer than the TTL, and back.
 	stop := time.Now()

@@ -150,11 +150,8 @@ print(json.dumps([ask(r) for r in (about_self, about_self.replace("self", sys.ar
 // in each hierarchy that has a group for it.
 func cgroupsOf(t *testing.T, c *testbed.Container) (folders []string) {
 	t.Helper()
-	pid, err := c.Do("inspect", "--format", "{{.State.Pid}}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines, err := os.ReadFile(filepath.Join("/proc", pid, "cgroup"))
+	pid := firstOf(t, c)
+	lines, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +170,7 @@ func cgroupsOf(t *testing.T, c *testbed.Container) (folders []string) {
 		}
 	}
 	if len(folders) == 0 {
-		t.Skipf("no cgroups of process %s are to be seen", pid)
+		t.Skipf("no cgroups of process %d are to be seen", pid)
 	}
 	return folders
 }

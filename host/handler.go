@@ -53,15 +53,16 @@ var (
 func (s *Service) answer(ctx context.Context, c *conn, r *http.Request) (reply, error) {
 	get := r.Method == http.MethodGet
 	path := r.RequestURI
+	inspect, will := inspectPath.FindStringSubmatch(path), willPath.FindStringSubmatch(path)
 	switch {
 	case !wellFormed(r.Header):
 		return reply{}, refuse(http.StatusForbidden, errHeader)
 	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
 		return reply{}, refuse(http.StatusForbidden, errBody)
-	case get && inspectPath.MatchString(path):
-		return s.inspect(ctx, c.caller, inspectPath.FindStringSubmatch(path)[1])
-	case willPath.MatchString(path):
-		return s.answerWill(ctx, c, r.Method, willPath.FindStringSubmatch(path)[1])
+	case get && inspect != nil:
+		return s.inspect(ctx, c.caller, inspect[1])
+	case will != nil:
+		return s.answerWill(ctx, c, r.Method, will[1])
 	case (get || r.Method == http.MethodHead) && pingPath.MatchString(path):
 		return reply{header: "Api-Version: " + apiVersion + "\r\nOstype: " + runtime.GOOS + "\r\n", body: []byte("OK")}, nil
 	case get && versionPath.MatchString(path):

@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/sidekick/docker/engine"
 )
 
 // willTimeout bounds how long it takes to take a will: Docker is asked, and an etcd that may
@@ -96,18 +97,15 @@ func (s *Service) publishes(c container.InspectResponse, at netip.AddrPort, ips 
 			continue // its numbers are others: consumers dial another container's
 		}
 		for _, b := range bindings {
-			on, err := netip.ParseAddr(b.HostIP)
-			if b.HostIP == "" { // an older engine's 0.0.0.0
-				on, err = netip.IPv4Unspecified(), nil
-			}
-			if err != nil || b.HostPort != strconv.Itoa(int(at.Port())) {
+			on, err := engine.Published(b)
+			if err != nil || on.Port() != at.Port() {
 				continue
 			}
 			ip := at.Addr()
-			switch elsewhere := slices.Contains(s.IPs, ip) && !slices.Contains(ips, ip); {
-			case on == ip,
-				on.IsUnspecified() && on.Is4() == ip.Is4() && slices.Contains(ips, ip),
-				elsewhere && !on.IsLoopback(): // something in front translates
+			switch own := slices.Contains(ips, ip); {
+			case on.Addr() == ip,
+				own && engine.Reaches(on.Addr(), ip),
+				!own && slices.Contains(s.IPs, ip) && !on.Addr().IsLoopback(): // something in front translates
 				return true
 			}
 		}

@@ -48,9 +48,13 @@ type willsOf struct {
 	wills []*lastWill // oldest first
 }
 
+// of returns the place of a lease's will, or -1.
+func (e *willsOf) of(lease clientv3.LeaseID) int {
+	return slices.IndexFunc(e.wills, func(t *lastWill) bool { return t.lease == lease })
+}
+
 // wills are those of all containers.
 type wills struct {
-	log    *slog.Logger
 	leases *leases
 	fresh  chan *willsOf    // to be waited for
 	due    chan []*lastWill // of a container that has ended
@@ -61,8 +65,8 @@ type wills struct {
 
 func newWills(check, execute Etcd, log *slog.Logger) *wills {
 	return &wills{
-		log: log, leases: newLeases(check, execute, log),
-		fresh: make(chan *willsOf), due: make(chan []*lastWill), kept: map[string]*willsOf{},
+		leases: newLeases(check, execute, log),
+		fresh:  make(chan *willsOf), due: make(chan []*lastWill), kept: map[string]*willsOf{},
 	}
 }
 
@@ -127,7 +131,7 @@ func (w *wills) take(ctx context.Context, hold func() (*first, error), t *lastWi
 		}
 		w.kept[t.container] = e
 	}
-	if i := slices.IndexFunc(e.wills, func(o *lastWill) bool { return o.lease == t.lease }); i >= 0 {
+	if i := e.of(t.lease); i >= 0 {
 		known := e.wills[i]
 		known.keys, known.ttl = t.keys, t.ttl
 		t = known
@@ -157,7 +161,7 @@ func (w *wills) withdraw(container string, lease clientv3.LeaseID) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if e := w.kept[container]; e != nil {
-		if i := slices.IndexFunc(e.wills, func(t *lastWill) bool { return t.lease == lease }); i >= 0 {
+		if i := e.of(lease); i >= 0 {
 			close(e.wills[i].withdrawn)
 			e.wills = slices.Delete(e.wills, i, i+1)
 			return nil

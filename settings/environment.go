@@ -29,22 +29,27 @@ var injected = regexp.MustCompile(`^DOCKREG_(\w+_)?(` +
 	`VERSION=.*` + `|` + // of what an image has downloaded
 	`ENV_\w+=.*` + `)`)
 
-// isVariable says whether a variable is that of a setting, of whichever command: several
-// may share one environment.
-func isVariable(name string) bool {
+// variables returns the names of those of all settings, of whichever command: several may
+// share one environment.
+func variables() map[string]bool {
 	var every Set
 	every.Registration("")
 	every.Host()
 	every.Log()
-	return name == passwordEnv || slices.ContainsFunc(every.all, func(f *setting) bool { return envName(f.Name) == name })
+	names := map[string]bool{passwordEnv: true}
+	for _, f := range every.all {
+		names[envName(f.Name)] = true
+	}
+	return names
 }
 
 // checkEnvironment notes the variables that look like a setting's and are none's. What
 // they hold may be a password.
 func (s *Set) checkEnvironment() {
+	ours := variables()
 	for _, variable := range slices.Sorted(slices.Values(os.Environ())) {
 		name, text, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, prefix) || text == "" || isVariable(name) || injected.MatchString(variable) {
+		if !strings.HasPrefix(name, prefix) || text == "" || ours[name] || injected.MatchString(variable) {
 			continue
 		}
 		fix := "dockreg help lists the flags, and each has one"

@@ -11,7 +11,6 @@ import (
 
 // Host says where a host's service listens, and for whom.
 type Host struct {
-	set    *Set
 	etcd   *Etcd
 	docker *Docker
 	listen *Setting[string]
@@ -20,7 +19,7 @@ type Host struct {
 
 // Host adds the settings of a host's service.
 func (s *Set) Host() *Host {
-	h := &Host{set: s, etcd: s.Etcd(), docker: s.Docker()}
+	h := &Host{etcd: s.Etcd(), docker: s.Docker()}
 	h.listen = add(s, define(groupRuns, "listen", "PATH", "/run/dockreg/docker.sock", "the socket for containers, which mount its folder"), parseListen)
 	h.ips = addList(s, define(groupWhere, "ip", "ADDR", "", "IP at which consumers dial this host, if it is none of the host's\ninterfaces; may be repeated"), parseIPs)
 	h.docker.address.Usage = "Docker: a path or unix:///path; DOCKER_HOST too says so"

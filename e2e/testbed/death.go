@@ -1,26 +1,25 @@
 package testbed
 
 import (
+	"context"
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"dockreg/probe/pidfd"
 )
 
 // AwaitDeath delivers when the process with that number ended, or a minute later.
 func AwaitDeath(pid int) (<-chan time.Time, error) {
-	fd, err := unix.PidfdOpen(pid, 0)
+	process, err := pidfd.Hold(pid)
 	if err != nil {
-		return nil, fmt.Errorf("pidfd_open %d: %w", pid, err)
+		return nil, err
 	}
 	died := make(chan time.Time, 1)
 	go func() {
-		defer func() { _ = unix.Close(fd) }()
-		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-			if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000); n > 0 {
-				break
-			}
-		}
+		defer process.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = process.Await(ctx)
 		died <- time.Now()
 	}()
 	return died, nil

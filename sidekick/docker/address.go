@@ -6,11 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/go-connections/nat"
+
+	"dockreg/sidekick/docker/engine"
 )
 
 // address picks the address at which the app's port is published, and where Docker has
@@ -50,12 +51,6 @@ func address(c container.InspectResponse, port int, ip netip.Addr) (at, on netip
 	return netip.AddrPortFrom(ip, on.Port()), on, nil
 }
 
-// reaches says whether what is published on one IP can be dialled at another, by all
-// that the host itself does.
-func reaches(on, ip netip.Addr) bool {
-	return on == ip || on.IsUnspecified() && on.Is4() == ip.Is4()
-}
-
 // arrivals returns the container's own IPs: to one of them Docker forwards the
 // connections of consumers. There are none in the host's network, and where an engine,
 // such as podman without root, forwards in other ways.
@@ -84,20 +79,14 @@ func asked(c container.InspectResponse, wanted nat.Port) bool {
 	return exposed && c.HostConfig.PublishAllPorts
 }
 
-// parseBindings reads Docker's bindings: an empty HostIp is how older engines write
-// 0.0.0.0. What makes no sense may be complete a moment after the start.
 func parseBindings(bindings []nat.PortBinding) ([]netip.AddrPort, error) {
 	var parsed []netip.AddrPort
 	for _, b := range bindings {
-		ip, err := netip.ParseAddr(cmp.Or(b.HostIP, "0.0.0.0"))
-		if err != nil || ip.Zone() != "" { // a zone means something on this host alone
-			return nil, fmt.Errorf("docker's answer: host IP %.64q: not an IP address that consumers can dial", b.HostIP)
+		on, err := engine.Published(b)
+		if err != nil {
+			return nil, err
 		}
-		port, err := strconv.ParseUint(b.HostPort, 10, 16)
-		if err != nil || port == 0 {
-			return nil, fmt.Errorf("docker's answer: host port %.64q: not a port", b.HostPort)
-		}
-		parsed = append(parsed, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
+		parsed = append(parsed, on)
 	}
 	return parsed, nil
 }
@@ -121,7 +110,7 @@ func choose(bindings []netip.AddrPort, port int, ip netip.Addr) (netip.AddrPort,
 	}
 	for _, fits := range []func(netip.Addr) bool{
 		func(a netip.Addr) bool { return a == ip },
-		func(a netip.Addr) bool { return reaches(a, ip) },
+		func(a netip.Addr) bool { return engine.Reaches(a, ip) },
 		func(a netip.Addr) bool { return !a.IsLoopback() && !ip.IsLoopback() && a.Is4() == ip.Is4() },
 		func(a netip.Addr) bool { return !a.IsLoopback() && !ip.IsLoopback() },
 	} {

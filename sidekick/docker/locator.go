@@ -88,7 +88,7 @@ func (l *Locator) Locate(ctx context.Context) (netip.AddrPort, error) {
 
 // doubt warns if at can be dialled only by the grace of something in front of the host.
 func (l *Locator) doubt(at, on netip.AddrPort) {
-	if reaches(on.Addr(), at.Addr()) {
+	if engine.Reaches(on.Addr(), at.Addr()) {
 		on = netip.AddrPort{}
 	} else if on != l.doubted {
 		l.config.Log.Warn("the host IP to register is not the one that the port is published on; consumers need something in front that translates it",
