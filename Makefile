@@ -44,7 +44,7 @@ build-amd64 build-arm64: build-%:
 .PHONY: test
 test: ## run every test, in some ten minutes the first time
 	@echo "unit tests, then end-to-end tests: some ten minutes on two processors the first time"
-	@$(MAKE) --no-print-directory -j 3 $(if $(DOCKREG_LONG),lint) images
+	@$(MAKE) --no-print-directory -j 3 $(if $(DOCKREG_LONG),lint) images consumers
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory e2e
 
@@ -79,12 +79,12 @@ fuzz: ## fuzz what reads foreign text; FUZZTIME=20s for each target
 # compute, some run at a time; those that wait for what an etcd does, all at once. Those
 # that count requests run beside nothing else: an app that is starved of a processor fails
 # its probe, and then there is nobody to ask.
-WAITING  := ^Test(P3Two|P3Resumed|P5|P6|Soak)
-COUNTING := ^Test(ProxiesFollow|P2StopsFail)
+WAITING  := ^Test(P3Two|P3Resumed|P5|P6|Soak|ConsumersOutlive)
+COUNTING := ^Test(ProxiesFollow|P2StopsFail|ConsumersFollow|ComposeScales)
 E2E := cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps DOCKREG_COMMANDS=$(BIN) \
 	$(BIN)/e2e.test -test.v -test.timeout 20m
 .PHONY: e2e
-e2e: images build-$(shell go env GOARCH) ## run the tests across real Docker, etcd and supervisord
+e2e: images consumers build-$(shell go env GOARCH) ## run the tests across real Docker, etcd and supervisord
 	$(STEP) "compiling the etcd to test with, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./etcd ./fleet ./soak
 	$(STEP) "testing the soak's judge" go test -C e2e -count=1 ./soak
 	$(STEP) "compiling the end-to-end tests" sh -c 'cd e2e && $(GOTEST) -c -o $(BIN)/e2e.test .'
@@ -105,11 +105,11 @@ $(BIN)/golangci-lint: e2e/go.mod
 	$(STEP) "building golangci-lint, in two or three minutes" go build -C e2e -v -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
-# What the tests run beside: Debian's own etcd, the oldest in the wild, and what makes
-# and cuts networks.
+# What the tests run beside: Debian's own etcd, the oldest in the wild, its docker-compose,
+# and what makes and cuts networks.
 .PHONY: tools
 tools:
-	@for tool in etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables; do \
+	@for tool in etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables docker-compose:docker-compose; do \
 		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; \
 	done; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
@@ -141,6 +141,16 @@ proxies: base ## build dockreg-haproxy and dockreg-nginx, which follow the keys
 	$(STEP) "building the image dockreg-haproxy, the first time in a minute" \
 		docker build --tag dockreg-haproxy --file vagrant/haproxy/Dockerfile vagrant
 	$(STEP) "building the image dockreg-nginx" docker build --tag dockreg-nginx --file vagrant/nginx/Dockerfile vagrant
+
+# Consumers that the tests run, of which Debian has no package.
+.PHONY: consumers
+consumers: base
+	$(STEP) "building CoreDNS, the first time in half a minute" go build -C e2e/coredns -v -o $(BIN)/coredns .
+	$(STEP) "building Traefik's etcd provider, the first time in half a minute" go build -C e2e/traefik -v -o $(BIN)/traefik .
+	@if docker version >/dev/null 2>&1; then \
+		tar -C $(BIN) -c coredns | docker import --change 'ENTRYPOINT ["/coredns"]' - dockreg-coredns >/dev/null; \
+		docker build --quiet --tag dockreg-etcd vagrant/etcd >/dev/null; \
+	fi
 
 .PHONY: demo
 demo: demo-build ## show the main job, live, on this machine alone; KEEP=1 leaves it running

@@ -98,10 +98,16 @@ func (p *process) wait(t *testing.T, within time.Duration) (code int, took time.
 // awaitLogged waits until dockreg has logged these words.
 func (p *process) awaitLogged(t *testing.T, words string) {
 	t.Helper()
+	p.stderr.await(t, words)
+}
+
+// await waits until these words are there.
+func (j *journal) await(t *testing.T, words string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for {
-		text, more := p.stderr.read()
+		text, more := j.read()
 		if strings.Contains(text, words) {
 			return
 		}

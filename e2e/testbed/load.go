@@ -16,10 +16,10 @@ const requestTimeout = 20 * time.Second
 // Load sends requests at a steady rate, whether or not earlier ones were answered,
 // and counts those that fail. It never tries one again.
 type Load struct {
-	client *http.Client
-	pick   func() (address string, err error)
-	stop   chan struct{}
-	ended  chan struct{}
+	call  func() (address string, err error)
+	close func() // once all calls have ended
+	stop  chan struct{}
+	ended chan struct{}
 
 	mu      sync.Mutex
 	outcome Outcome
@@ -55,13 +55,25 @@ func (f Failure) String() string {
 // StartLoad begins to send rate requests a second, each to GET / at the address
 // that pick returns for it. Connections are kept, as a load balancer does.
 func StartLoad(rate int, pick func() (address string, err error)) *Load {
-	l := &Load{
-		client: &http.Client{
-			Timeout:   requestTimeout,
-			Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 2 * time.Second},
-		},
-		pick: pick, stop: make(chan struct{}), ended: make(chan struct{}),
+	client := &http.Client{
+		Timeout:   requestTimeout,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 2 * time.Second},
 	}
+	l := StartCalls(rate, func() (string, error) {
+		address, err := pick()
+		if err == nil {
+			err = get(client, address)
+		}
+		return address, err
+	})
+	l.close = client.CloseIdleConnections
+	return l
+}
+
+// StartCalls begins to call rate times a second. A call returns whom it asked, if it knows,
+// and fails as a request does.
+func StartCalls(rate int, call func() (address string, err error)) *Load {
+	l := &Load{call: call, close: func() {}, stop: make(chan struct{}), ended: make(chan struct{})}
 	go l.run(rate)
 	return l
 }
@@ -84,10 +96,7 @@ func (l *Load) run(rate int) {
 
 func (l *Load) send() {
 	at := time.Now()
-	address, err := l.pick()
-	if err == nil {
-		err = l.get(address)
-	}
+	address, err := l.call()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.outcome.Sent++
@@ -96,8 +105,8 @@ func (l *Load) send() {
 	}
 }
 
-func (l *Load) get(address string) error {
-	resp, err := l.client.Get("http://" + address + "/")
+func get(client *http.Client, address string) error {
+	resp, err := client.Get("http://" + address + "/")
 	if err != nil {
 		return err
 	}
@@ -115,6 +124,6 @@ func (l *Load) get(address string) error {
 func (l *Load) Stop() Outcome {
 	close(l.stop)
 	<-l.ended
-	l.client.CloseIdleConnections()
+	l.close()
 	return l.outcome
 }

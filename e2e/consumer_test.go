@@ -1,0 +1,234 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+
+	"dockreg/e2e/testbed"
+)
+
+// consumer is what follows records, and where requests go through it.
+type consumer struct {
+	name string
+	// ask sends one request, and returns the name of the instance that answered.
+	ask func() (instance string, err error)
+}
+
+// world is an etcd of its own, with instances that are registered there in every kind of
+// record at once, and consumers.
+type world struct {
+	t         *testing.T
+	etcd      *testbed.Etcd
+	stopEtcd  func()
+	keys      *testbed.Keys
+	consumers []consumer
+}
+
+// everyKind is what the instances of a world are registered as.
+var everyKind = []string{"plain", "hostport:hosts/web", "grpc:grpc/web", "dns:web.svc.example,ttl=1", "traefik:web"}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	own, err := testbed.StartEtcd(docker.Gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, etcd: own, stopEtcd: sync.OnceFunc(own.Stop)}
+	t.Cleanup(w.stopEtcd)
+	w.keys = testbed.FollowKeys(t.Context(), own.Client, "/")
+	return w
+}
+
+// instance is an app that answers HTTP and gRPC on one port, and dockreg beside it.
+type instance struct {
+	name, address string
+	server        *http.Server
+	sidekick      interface{ terminate(t *testing.T) }
+}
+
+// start starts an instance, and waits for its key.
+func (w *world) start(name string) *instance {
+	w.t.Helper()
+	listener, err := net.Listen("tcp", ":0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	i := &instance{name: name, address: net.JoinHostPort(docker.Gateway, port), server: newApp(name)}
+	go func() { _ = i.server.Serve(listener) }()
+	w.t.Cleanup(func() { _ = i.server.Close() })
+	since := time.Now()
+	i.sidekick = w.register(docker.Gateway, port, everyKind...)
+	wantPut(w.t, w.keys, "/service/"+i.address, since, 20*time.Second)
+	return i
+}
+
+// stop stops an instance as supervisord does: dockreg, and then, when that has drained,
+// the app.
+func (i *instance) stop(t *testing.T) {
+	t.Helper()
+	i.sidekick.terminate(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := i.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// newApp returns a server that tells its name to whoever asks by HTTP or by gRPC.
+func newApp(name string) *http.Server {
+	calls := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		if err := grpc.SetHeader(ctx, metadata.Pairs("instance", name)); err != nil {
+			return nil, err
+		}
+		return handle(ctx, req)
+	}))
+	grpc_health_v1.RegisterHealthServer(calls, health.NewServer())
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{Protocols: protocols, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 {
+			calls.ServeHTTP(rw, r)
+			return
+		}
+		_, _ = io.WriteString(rw, name)
+	})}
+}
+
+// follow starts a proxy of that image, and has requests go through it.
+func (w *world) follow(name string, args ...string) {
+	w.t.Helper()
+	c := proxy{Container: keep(w.t)(docker.Run(args...)), image: name}
+	c.findAddress(w.t)
+	w.consumers = append(w.consumers, consumer{name, askByHTTP(c.address)})
+}
+
+func askByHTTP(address string) func() (string, error) {
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 2 * time.Second}}
+	return func() (string, error) {
+		resp, err := client.Get("http://" + address + "/")
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = errors.New(resp.Status)
+		}
+		return string(body), err
+	}
+}
+
+// rounds is how many answers in a row show who answers: more than two rounds of three.
+const rounds = 8
+
+// answering asks until each consumer's answers of some rounds come from exactly these.
+func (w *world) answering(names ...string) {
+	w.t.Helper()
+	for _, c := range w.consumers {
+		var got []string
+		err := poll(w.t, 30*time.Second, func() error {
+			got = nil
+			for range rounds {
+				name, err := c.ask()
+				if err != nil {
+					return err
+				}
+				got = append(got, name)
+			}
+			slices.Sort(got)
+			if got = slices.Compact(got); !slices.Equal(got, names) {
+				return fmt.Errorf("%s answer", strings.Join(got, ", "))
+			}
+			return nil
+		})
+		if err != nil {
+			w.t.Fatalf("%s: not %v answer: %v", c.name, names, err)
+		}
+	}
+}
+
+// load sends requests through all consumers, each its share of the rate, until verdict is
+// called: none may have failed.
+func (w *world) load(rate int) (verdict func()) {
+	start := time.Now()
+	share := rate / len(w.consumers)
+	var loads []*testbed.Load
+	for _, c := range w.consumers {
+		loads = append(loads, testbed.StartCalls(share, func() (string, error) { return c.ask() }))
+	}
+	return func() {
+		w.t.Helper()
+		for n, load := range loads {
+			outcome := load.Stop()
+			w.t.Logf("%s: %d requests in %s, %d failed", w.consumers[n].name, outcome.Sent, time.Since(start).Round(time.Second), len(outcome.Failures))
+			if len(outcome.Failures) > 0 {
+				w.t.Errorf("%s: %d requests failed, such as %v", w.consumers[n].name, len(outcome.Failures), outcome.Failures[0])
+			}
+			if want := share * int(time.Since(start).Seconds()) / 10; outcome.Sent < want {
+				w.t.Errorf("%s: only %d requests were sent, want %d at least", w.consumers[n].name, outcome.Sent, want)
+			}
+		}
+	}
+}
+
+// followAll starts every consumer that requests go through.
+func (w *world) followAll() {
+	w.t.Helper()
+	w.follow("HAProxy by confd", "-e", "ETCD="+w.etcd.URL, "dockreg-haproxy")
+	w.follow("nginx by confd", "-e", "ETCD="+w.etcd.URL, "dockreg-nginx")
+	w.followByDNS()
+	w.followByGRPC()
+}
+
+// Each consumer sends requests to whoever is registered, and to nobody else; that one
+// comes and another goes fails no request.
+func TestConsumersFollow(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	w := newWorld(t)
+	w.followAll()
+	a := w.start("a")
+	b := w.start("b")
+	w.answering("a", "b")
+
+	verdict := w.load(requestRate)
+	b.stop(t)
+	w.answering("a")
+	w.start("c")
+	w.answering("a", "c")
+	a.stop(t)
+	w.answering("c")
+	verdict()
+}
+
+// With etcd away, consumers go on with what they knew.
+func TestConsumersOutliveEtcd(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	w := newWorld(t)
+	w.followAll()
+	w.start("a")
+	w.start("b")
+	w.answering("a", "b")
+	w.stopEtcd()
+	verdict := w.load(requestRate / 3) // beside other tests
+	lasts(t, either(60*time.Second, 8*time.Second))
+	w.answering("a", "b")
+	verdict()
+}
