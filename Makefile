@@ -147,10 +147,14 @@ proxies: base ## build dockreg-haproxy and dockreg-nginx, which follow the keys
 consumers: base
 	$(STEP) "building CoreDNS, the first time in half a minute" go build -C e2e/coredns -v -o $(BIN)/coredns .
 	$(STEP) "building Traefik's etcd provider, the first time in half a minute" go build -C e2e/traefik -v -o $(BIN)/traefik .
-	@if docker version >/dev/null 2>&1; then \
-		tar -C $(BIN) -c coredns | docker import --change 'ENTRYPOINT ["/coredns"]' - dockreg-coredns >/dev/null; \
-		docker build --quiet --tag dockreg-etcd vagrant/etcd >/dev/null; \
-	fi
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory consumer-images; fi
+
+.PHONY: consumer-images
+consumer-images:
+	$(STEP) "building the image dockreg-coredns" \
+		sh -c 'tar -C $(BIN) -c coredns -C $(CURDIR)/e2e/coredns Dockerfile | docker build --tag dockreg-coredns -'
+	$(STEP) "building the image dockreg-etcd, the first time in half a minute" \
+		docker build --tag dockreg-etcd vagrant/etcd
 
 .PHONY: demo
 demo: demo-build ## show the main job, live, on this machine alone; KEEP=1 leaves it running

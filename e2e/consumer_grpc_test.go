@@ -34,11 +34,11 @@ func (w *world) followByGRPC() {
 	}
 	w.t.Cleanup(func() { _ = conn.Close() })
 	client := grpc_health_v1.NewHealthClient(conn)
-	w.consumers = append(w.consumers, consumer{"gRPC", func() (string, error) {
+	w.add("gRPC", func() (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		var header metadata.MD
 		_, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.Header(&header))
 		return strings.Join(header.Get("instance"), ","), err
-	}})
+	})
 }

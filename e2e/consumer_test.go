@@ -26,6 +26,28 @@ type consumer struct {
 	name string
 	// ask sends one request, and returns the name of the instance that answered.
 	ask func() (instance string, err error)
+
+	mu          sync.Mutex
+	first, last map[string]time.Time // when instances answered, by when they were asked
+}
+
+// see asks, and notes when who answered.
+func (c *consumer) see() (string, error) {
+	at := time.Now()
+	name, err := c.ask()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, seen := c.first[name]; !seen {
+		c.first[name] = at
+	}
+	if at.After(c.last[name]) {
+		c.last[name] = at
+	}
+	return name, err
+}
+
+func (w *world) add(name string, ask func() (instance string, err error)) {
+	w.consumers = append(w.consumers, &consumer{name: name, ask: ask, first: map[string]time.Time{}, last: map[string]time.Time{}})
 }
 
 // world is an etcd of its own, with instances that are registered there in every kind of
@@ -35,7 +57,7 @@ type world struct {
 	etcd      *testbed.Etcd
 	stopEtcd  func()
 	keys      *testbed.Keys
-	consumers []consumer
+	consumers []*consumer
 }
 
 // everyKind is what the instances of a world are registered as.
@@ -58,6 +80,7 @@ type instance struct {
 	name, address string
 	server        *http.Server
 	sidekick      interface{ terminate(t *testing.T) }
+	came          time.Time
 }
 
 // start starts an instance, and waits for its key.
@@ -73,7 +96,7 @@ func (w *world) start(name string) *instance {
 	w.t.Cleanup(func() { _ = i.server.Close() })
 	since := time.Now()
 	i.sidekick = w.register(docker.Gateway, port, everyKind...)
-	wantPut(w.t, w.keys, "/service/"+i.address, since, 20*time.Second)
+	i.came = wantPut(w.t, w.keys, "/service/"+i.address, since, 20*time.Second).At
 	return i
 }
 
@@ -115,7 +138,7 @@ func (w *world) follow(name string, args ...string) {
 	w.t.Helper()
 	c := proxy{Container: keep(w.t)(docker.Run(args...)), image: name}
 	c.findAddress(w.t)
-	w.consumers = append(w.consumers, consumer{name, askByHTTP(c.address)})
+	w.add(name, askByHTTP(c.address))
 }
 
 func askByHTTP(address string) func() (string, error) {
@@ -170,7 +193,7 @@ func (w *world) load(rate int) (verdict func()) {
 	share := rate / len(w.consumers)
 	var loads []*testbed.Load
 	for _, c := range w.consumers {
-		loads = append(loads, testbed.StartCalls(share, func() (string, error) { return c.ask() }))
+		loads = append(loads, testbed.StartCalls(share, c.see))
 	}
 	return func() {
 		w.t.Helper()
@@ -210,11 +233,21 @@ func TestConsumersFollow(t *testing.T) {
 	verdict := w.load(requestRate)
 	b.stop(t)
 	w.answering("a")
-	w.start("c")
+	c := w.start("c")
 	w.answering("a", "c")
 	a.stop(t)
 	w.answering("c")
 	verdict()
+	for _, by := range w.consumers {
+		t.Logf("%s: from key to first request %s; from key gone to last request %s and %s", by.name,
+			by.first["c"].Sub(c.came), by.last["b"].Sub(w.goneAt(b)), by.last["a"].Sub(w.goneAt(a)))
+	}
+}
+
+// goneAt returns when an instance's key went.
+func (w *world) goneAt(i *instance) time.Time {
+	w.t.Helper()
+	return wantGone(w.t, w.keys, "/service/"+i.address, time.Time{}, busy).At
 }
 
 // With etcd away, consumers go on with what they knew.
