@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// startCoreDNS runs CoreDNS as examples/coredns does, and returns its address.
-func (w *world) startCoreDNS() (address string) {
+// startCoreDNS runs CoreDNS with the Corefile of an example, and returns its address.
+func (w *world) startCoreDNS(name string) (address string) {
 	w.t.Helper()
-	c := proxy{Container: keep(w.t)(docker.Run("-e", "ETCD="+w.etcd.URL, "-v", example(w.t, "coredns/Corefile")+":/Corefile:ro",
+	c := proxy{Container: keep(w.t)(docker.Run("-e", "ETCD="+w.etcd.URL, "-v", example(w.t, name+"/Corefile")+":/Corefile:ro",
 		"dockreg-coredns", "-conf", "/Corefile"))}
 	c.findAddress(w.t)
 	host, _, _ := net.SplitHostPort(c.address)
@@ -35,7 +35,7 @@ func example(t *testing.T, file string) string {
 // followByDNS starts HAProxy as examples/haproxy-dns does.
 func (w *world) followByDNS() {
 	w.t.Helper()
-	w.follow("HAProxy by DNS", "-e", "DNS="+w.startCoreDNS(), "-v", example(w.t, "haproxy-dns/haproxy.cfg")+":/haproxy.cfg:ro",
+	w.follow("HAProxy by DNS", "-e", "DNS="+w.startCoreDNS("haproxy-dns"), "-v", example(w.t, "haproxy-dns/haproxy.cfg")+":/haproxy.cfg:ro",
 		"--entrypoint", "haproxy", "dockreg-haproxy", "-W", "-db", "-f", "/haproxy.cfg")
 }
 
@@ -51,7 +51,7 @@ func TestCoreDNSAnswers(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	w := newWorld(t)
-	dns := resolverAt(w.startCoreDNS())
+	dns := resolverAt(w.startCoreDNS("coredns"))
 	const kind = "dns:web.svc.example,ttl=1"
 	port := startApp(t)
 	four := w.register("10.1.0.101", port, kind)
