@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ func example(t *testing.T, file string) string {
 // followByDNS starts HAProxy as examples/haproxy-dns does.
 func (w *world) followByDNS() {
 	w.t.Helper()
-	w.follow("HAProxy by DNS", "-e", "DNS="+w.startCoreDNS("haproxy-dns"), "-v", example(w.t, "haproxy-dns/haproxy.cfg")+":/haproxy.cfg:ro",
+	w.follow("HAProxy by DNS", http.MethodPost, "-e", "DNS="+w.startCoreDNS("haproxy-dns"), "-v", example(w.t, "haproxy-dns/haproxy.cfg")+":/haproxy.cfg:ro",
 		"--entrypoint", "haproxy", "dockreg-haproxy", "-W", "-db", "-f", "/haproxy.cfg")
 }
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ func TestExamplesComeUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := compose(t, name, 2)
-			answering(t, askByHTTP(net.JoinHostPort(s.ip("proxy"), "80")), 2)
+			answering(t, askByHTTP(http.MethodGet, net.JoinHostPort(s.ip("proxy"), "80")), 2)
 		})
 	}
 }
