@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // startCoreDNS runs CoreDNS with the Corefile of an example, and returns its address.
@@ -119,4 +122,44 @@ func sameSet(a, b []string) bool {
 	slices.Sort(a)
 	slices.Sort(b)
 	return slices.Equal(a, b)
+}
+
+// askA asks a name server for addresses once, and is more patient than CoreDNS, which waits
+// 5 s for etcd.
+func askA(server, name string) (ips []netip.Addr, err error) {
+	question := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: 1, RecursionDesired: true},
+		Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+	}
+	packet, err := question.Pack()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := net.Dial("udp", server)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Write(packet); err != nil {
+		return nil, err
+	}
+	answer := make([]byte, 64<<10)
+	n, err := conn.Read(answer)
+	if err != nil {
+		return nil, err
+	}
+	var message dnsmessage.Message
+	if err := message.Unpack(answer[:n]); err != nil {
+		return nil, err
+	}
+	if message.RCode != dnsmessage.RCodeSuccess {
+		return nil, errors.New(message.RCode.String())
+	}
+	for _, a := range message.Answers {
+		if body, ok := a.Body.(*dnsmessage.AResource); ok {
+			ips = append(ips, netip.AddrFrom4(body.A))
+		}
+	}
+	return ips, nil
 }

@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Each example comes up as it lies there, and its consumer finds both instances.
@@ -19,6 +21,20 @@ func TestExamplesComeUp(t *testing.T) {
 			answering(t, askByHTTP(http.MethodGet, net.JoinHostPort(s.ip("proxy"), "80")), 2)
 		})
 	}
+	t.Run("coredns", func(t *testing.T) {
+		t.Parallel()
+		s := compose(t, "coredns", 2)
+		dns := resolverAt(net.JoinHostPort(s.ip("dns"), "53"))
+		if err := poll(t, time.Minute, func() error {
+			_, services, err := dns.LookupSRV(t.Context(), "web", "tcp", "svc.example.")
+			if err == nil && len(services) != 2 {
+				err = fmt.Errorf("%d answers", len(services))
+			}
+			return err
+		}); err != nil {
+			t.Fatalf("not 2 instances: %v", err)
+		}
+	})
 }
 
 // Those whose images are not to be had everywhere are read, at least.

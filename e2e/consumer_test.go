@@ -275,9 +275,27 @@ func TestConsumersOutliveEtcd(t *testing.T) {
 	w.start("a")
 	w.start("b")
 	w.answering("a", "b")
+	traefik, dns := w.startTraefik(), w.startCoreDNS("coredns")
+	wantKnown := func() {
+		t.Helper()
+		if err := poll(t, 20*time.Second, func() error {
+			if known := traefik.servers(); len(known) != 2 {
+				return fmt.Errorf("Traefik knows %v", known)
+			}
+			ips, err := askA(dns, "web.svc.example.")
+			if err == nil && len(ips) != 1 { // both are on this machine
+				err = fmt.Errorf("CoreDNS answers %v", ips)
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	wantKnown()
 	w.stopEtcd()
 	verdict := w.load(requestRate / 3) // beside other tests
 	lasts(t, either(60*time.Second, 8*time.Second))
 	w.answering("a", "b")
+	wantKnown()
 	verdict()
 }
