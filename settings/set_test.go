@@ -138,7 +138,7 @@ func mustConfig(t *testing.T, env map[string]string, args ...string) *config {
 // What the parser stops at is told alone: it can't know what was meant by the rest.
 func TestCommandLine(t *testing.T) {
 	const (
-		stray = "a stray argument; every setting is a flag that starts with --"
+		stray = "a stray argument; flags start with --, and --help lists them and the commands"
 		right = "--port=1 --etcd=a:1 "
 	)
 	for name, tt := range map[string]struct {
@@ -179,7 +179,7 @@ func TestCommandLine(t *testing.T) {
 		"unknown, inline":          {"--prot=80 --ip ::1", "", []string{"--prot: no such flag; did you mean --port?"}},
 		"unknown, before a flag":   {"--dryrun --ip ::1", "", []string{"--dryrun: no such flag; did you mean --dry-run?"}},
 		"unknown, at the end":      {"--ip ::1 --intervall", "", []string{"--intervall: no such flag; did you mean --interval?"}},
-		"unknown, like none":       {"--zzzz", "", []string{"--zzzz: no such flag; dockreg help lists them"}},
+		"unknown, like none":       {"--zzzz", "", []string{"--zzzz: no such flag; --help lists all"}},
 		"unknown, of one letter":   {"-p 80", "", []string{"-p: no such flag; did you mean --port?"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 	"os"
 	"sync/atomic"
 
+	"github.com/docker/docker/api/types/container"
+
 	"dockreg/sidekick"
 	"dockreg/sidekick/docker/engine"
 )
@@ -73,9 +75,13 @@ func (l *Locator) Locate(ctx context.Context) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	if c, err = networkOf(ctx, e, c); err != nil {
+	networks, err := engine.Networks(ctx, c, func(ctx context.Context, id string) (container.InspectResponse, error) {
+		return inspect(ctx, e, id)
+	})
+	if err != nil {
 		return netip.AddrPort{}, err
 	}
+	c = networks[len(networks)-1]
 	at, on, err := address(c, l.config.Port, l.config.IP)
 	if err != nil {
 		return netip.AddrPort{}, &sidekick.NoAddressError{Err: err}
