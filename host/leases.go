@@ -82,7 +82,7 @@ func (l *leases) keys(ctx context.Context, lease clientv3.LeaseID) (keys []strin
 func (l *leases) reached(ctx context.Context) error { return l.ask(ctx, lookAtNone) }
 
 func (l *leases) ask(ctx context.Context, request func(context.Context, *clientv3.Client) error) error {
-	err := ctx.Err()
+	var err error
 	select {
 	case client := <-l.asking:
 		defer func() { l.asking <- client }()

@@ -44,7 +44,7 @@ func (j *journal) failed(err error) {
 			j.gone = true
 			j.log.Warn("the host's service has ended; it gets the last will again when it is back")
 		}
-	case errors.As(err, &refused) && !(j.warned && j.last == err.Error()) &&
+	case errors.As(err, &refused) && (!j.warned || j.last != err.Error()) &&
 		(refused.status == http.StatusForbidden || now.Sub(j.failing) >= warnAfter):
 		j.warned = true
 		j.log.Warn("there is no last will: should the container be killed, its key stays for the TTL", "err", err)
