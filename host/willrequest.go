@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/record"
 	"dockreg/sidekick/docker/engine"
 )
 
@@ -24,7 +25,7 @@ const willTimeout = askTimeout + 4*etcd.Timeout
 
 var (
 	errNoWills  = errors.New("no last wills are taken here: the service was given no etcd")
-	errForeign  = errors.New("not an address at which Docker publishes a port of the container: neither on an IP of the host's interfaces nor on one that dockreg host was given with --ip")
+	errForeign  = errors.New("not of an address at which Docker publishes a port of the container: neither on an IP of the host's interfaces nor on one that dockreg host was given with --ip")
 	errHostMode = errors.New("the container uses the host's network, in which no address is one container's own")
 )
 
@@ -92,12 +93,27 @@ func (s *Service) ownKeys(c container.InspectResponse, keys []string) error {
 		return err
 	}
 	for _, key := range keys {
-		at, err := netip.ParseAddrPort(key[strings.LastIndex(key, "/")+1:])
-		if err != nil || !s.publishes(c, at, ips) {
+		addresses := addressesIn(key)
+		if addresses == nil || slices.ContainsFunc(addresses, func(at netip.AddrPort) bool { return !s.publishes(c, at, ips) }) {
 			return fmt.Errorf("%q is %w", key, errForeign)
 		}
 	}
 	return nil
+}
+
+// addressesIn returns the addresses that a key is of: the one at its end, and any that
+// package record makes a name of.
+func addressesIn(key string) (all []netip.AddrPort) {
+	parts := strings.Split(key, "/")
+	if at, err := netip.ParseAddrPort(parts[len(parts)-1]); err == nil {
+		all = append(all, at)
+	}
+	for _, part := range parts {
+		if at, ok := record.ParseID(part); ok {
+			all = append(all, at)
+		}
+	}
+	return all
 }
 
 // publishes says whether consumers that dial an address get to the container.
