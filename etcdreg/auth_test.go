@@ -18,7 +18,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
-	"dockreg/sidekick"
 )
 
 // secured gives etcd the user that docs/security.md shows, with its own commands,
@@ -154,7 +153,7 @@ func TestPasswordChanges(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil { // about to be written
 			t.Fatal(err)
 		}
-		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
+		if err := r.Register(t.Context(), running); err == nil {
 			t.Error("registered with the old password")
 		}
 		if err := os.WriteFile(file, []byte("another\n"), 0o600); err != nil {

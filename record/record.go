@@ -15,6 +15,13 @@ import (
 // Record is a key in etcd, and what is stored under it.
 type Record struct{ Key, Value string }
 
+// Records are those of one instance, which are written together and vanish together. There
+// is at least one, and no two have the same key.
+type Records []Record
+
+// Key is the first one's, which stands for all where one is shown.
+func (r Records) Key() string { return r[0].Key }
+
 // Options are what a kind needs to know that its text doesn't say.
 type Options struct {
 	Parent string // of the plain record's key, without slashes around it
