@@ -43,16 +43,18 @@ func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd
 	findCtx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
 	verdict := "would not be registered"
-	if addr, err := s.Locate(findCtx); err != nil {
+	if at, err := s.Locate(findCtx); err != nil {
 		r.reasons = append(r.reasons, err)
 	} else {
-		key := sidekick.Key(s.Parent, addr)
+		key := at.Records.Key()
 		verdict += ": " + key
-		r.add("key", "%s", key)
-		r.add("record", "%s", settings.Printable(s.Value))
+		for _, record := range at.Records {
+			r.add("key", "%s", settings.Printable(record.Key))
+			r.add("record", "%s", settings.Printable(record.Value))
+		}
 		r.probe(ctx, s)
 		r.ask(ctx, client, key, s.TTL)
-		r.will(ctx, socket, addr, s.TTL)
+		r.will(ctx, socket, at.Address, s.TTL)
 		if r.reasons == nil {
 			verdict = "would be registered: " + key
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dockreg/record"
 )
 
 const movedKey = "/service/10.1.0.101:32999"
