@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"text/tabwriter"
 	"time"
 
@@ -42,16 +43,18 @@ func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd
 	findCtx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
 	verdict := "would not be registered"
-	if addr, err := s.Locate(findCtx); err != nil {
+	if at, err := s.Locate(findCtx); err != nil {
 		r.reasons = append(r.reasons, err)
 	} else {
-		key := sidekick.Key(s.Parent, addr)
+		key := at.Records.Key()
 		verdict += ": " + key
-		r.add("key", "%s", key)
-		r.add("record", "%s", settings.Printable(s.Value))
+		for _, record := range at.Records {
+			r.add("key", "%s", settings.Printable(record.Key))
+			r.add("record", "%s", settings.Printable(record.Value))
+		}
 		r.probe(ctx, s)
 		r.ask(ctx, client, key, s.TTL)
-		r.will(ctx, socket, s.TTL)
+		r.will(ctx, socket, at.Address, s.TTL)
 		if r.reasons == nil {
 			verdict = "would be registered: " + key
 		}
@@ -118,16 +121,19 @@ func (r *report) ask(ctx context.Context, client *etcd.Client, key string, ttl t
 
 // will finds out whether there would be a last will. Without one, too, an app is
 // registered.
-func (r *report) will(ctx context.Context, socket string, ttl time.Duration) {
+func (r *report) will(ctx context.Context, socket string, addr netip.AddrPort, ttl time.Duration) {
 	if socket == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
-	err := will.Taken(ctx, socket)
-	if err == nil {
-		r.add("last will", "taken by the host's service: should the container be killed, its key is gone at once")
-		return
+	const none = "none: should the container be killed, its key stays for %s; "
+	switch err := will.Taken(ctx, socket, addr); {
+	case err == nil:
+		r.add("last will", "dockreg host takes it: should the container be killed, its key is gone at once")
+	case errors.Is(err, will.ErrNone):
+		r.add("last will", none+"what is at %s %s", ttl, socket, err)
+	default:
+		r.add("last will", none+"%s", ttl, err)
 	}
-	r.add("last will", "none: should the container be killed, its key stays for %s; what is at %s %s", ttl, socket, err)
 }

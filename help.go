@@ -54,6 +54,10 @@ Usage:
 
 Examples:
   dockreg host --etcd http://10.1.0.101:2379,http://10.1.0.102:2379
+  docker run --pid host --cgroupns host --network host --read-only --cap-drop ALL \
+    -v /run/dockreg:/run/dockreg -v /var/run/docker.sock:/var/run/docker.sock … dockreg host …
+
+A container then:
   docker run -v /run/dockreg:/run/dockreg:ro … # with dockreg --docker /run/dockreg/docker.sock
 ` + flagsHelp + `
 Environment:

@@ -68,6 +68,9 @@ func hostCommand(stderr io.Writer) *cli.Command {
 				attrs = append(attrs, "etcd", membersOf(etcdConfig))
 			}
 			log.Info("starting", attrs...)
+			if !takesWills {
+				log.Info("no last wills are taken, without --etcd")
+			}
 			return service.Serve(ctx, socket)
 		},
 	}
@@ -76,7 +79,7 @@ func hostCommand(stderr io.Writer) *cli.Command {
 // listen makes the socket, in the place of one that an earlier service left. Everybody may
 // open it: what they are told depends on who they are.
 func listen(ctx context.Context, path string) (*net.UnixListener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // containers mount it, whoever runs in them
+	if err := makeFolder(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	switch info, err := os.Lstat(path); {
@@ -106,4 +109,16 @@ func listen(ctx context.Context, path string) (*net.UnixListener, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return socket, nil
+}
+
+// makeFolder makes the socket's folder, which containers mount, whoever runs in them and
+// whatever the umask is. One that is there keeps its mode.
+func makeFolder(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // see above
+		return err
+	}
+	return os.Chmod(path, 0o755) //nolint:gosec // see above
 }

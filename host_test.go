@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -26,7 +27,7 @@ func TestP9HostMistakes(t *testing.T) {
 		"--listen /a/s stray":                                    `"stray": a stray argument`,
 		"--listen":                                               `--listen: no value behind it`,
 		"--lisen /a/s":                                           `--lisen: no such flag; did you mean --listen?`,
-		"--port 8000":                                            `--port: no such flag`,
+		"--port 8000":                                            `--port: no such flag; --help lists all`,
 		"--log-level loud --listen /a/s":                         `--log-level "loud": no such level`,
 	} {
 		r := runWith(append([]string{"host"}, strings.Fields(args)...)...)
@@ -65,8 +66,9 @@ func TestHostHelp(t *testing.T) {
 
 // The socket takes the place of one that is dead, and of nothing else.
 func TestListen(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "run", "docker.sock")
+	defer syscall.Umask(syscall.Umask(0o077)) // the process's: no parallel test runs now
+	folder := filepath.Join(t.TempDir(), "run")
+	path := filepath.Join(folder, "docker.sock")
 	first, err := listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +76,9 @@ func TestListen(t *testing.T) {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o666 {
 		t.Errorf("%v, %v, want a socket for everybody", info.Mode(), err)
+	}
+	if info, err = os.Stat(folder); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("%v, %v, want a folder into which everybody may look", info.Mode(), err)
 	}
 	if _, err := listen(t.Context(), path); err == nil || !strings.Contains(err.Error(), "somebody listens at "+path+" already") {
 		t.Errorf("beside one that is alive: %v", err)

@@ -46,7 +46,7 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			}
 			log, flush := startLog(logs, stderr)
 			defer flush()
-			locator, err := what.Locator(prober, log)
+			locator, records, err := what.Locator(prober, log)
 			if err != nil {
 				return err
 			}
@@ -54,7 +54,7 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			etcdConfig.Patience, etcdConfig.Log = config.TTL/4, log
 			client := etcd.New(etcdConfig)
 			defer client.Close()
-			registryConfig := etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log}
+			registryConfig := etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log, Peers: what.Peers()}
 			socket := what.Socket()
 			if socket != "" && !what.DryRun() {
 				lastWill := will.New(socket, log)
@@ -64,7 +64,7 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			registry := etcdreg.New(client, registryConfig)
 			defer registry.Close()
 			s := &sidekick.Sidekick{
-				Config: config, Locator: locator, Prober: prober, Registry: registry, Log: log,
+				Config: config, Records: records, Locator: locator, Prober: prober, Registry: registry, Log: log,
 				Watcher: &port.Watcher{Port: what.Port(), Log: log},
 			}
 			if what.DryRun() {
@@ -74,7 +74,11 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			}
 			ctx, hurry, release := onSignals(c.Context, log)
 			defer release()
-			log.Info("starting", "version", version, "check", prober.String(), "etcd", membersOf(etcdConfig))
+			attrs := []any{"version", version, "check", prober.String(), "etcd", membersOf(etcdConfig)}
+			if drain, of := what.Drained(); of != "" {
+				attrs = append(attrs, "drain", drain, "drain_for", of)
+			}
+			log.Info("starting", attrs...)
 			return set.Advise(s.Run(ctx, hurry))
 		},
 	}

@@ -185,6 +185,25 @@ func TestP11SocketStays(t *testing.T) {
 	wantOwn(t, ask(t, attacker, request("GET", "/containers/self/json"))[0], attacker)
 }
 
+// P11: a container that may write to the service's folder, by whatever name it has that, is
+// warned of, once a minute.
+func TestP11WritableFolder(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	folder, p := startHost(t)
+	readOnly := visit(t, folder)
+	writable := visit(t, folder, "-v", filepath.Dir(folder)+":/somewhere")
+	for range 2 {
+		ask(t, readOnly, request("GET", "/containers/self/json"))
+		ask(t, writable, request("GET", "/containers/self/json"))
+	}
+	const warning = "a container could put another socket in the place of this service's"
+	p.awaitLogged(t, warning)
+	if text := p.stderr.String(); strings.Count(text, warning) != 1 || !strings.Contains(text, "container="+writable.ID[:12]) || strings.Contains(text, "container="+readOnly.ID[:12]) {
+		t.Errorf("the log has\n%s", text)
+	}
+}
+
 // P11: however often a caller is refused, the log says it once in a minute.
 func TestP11RefusalsInTheLog(t *testing.T) {
 	needDocker(t)

@@ -79,8 +79,12 @@ func TestP11NoDockerSocketInTheContainer(t *testing.T) {
 	c, keys, key := runAsked(t, folder)
 	if out, err := c.Exec("sh", "-c", "ls /var/run/docker.sock 2>&1 || dockreg --dry-run --port 8000 --etcd $ETCD --ip $IP --log-level info"); err != nil || !strings.Contains(out, "would be registered: "+key) {
 		t.Errorf("the dry run says %v\n%s", err, out)
-	} else if !strings.Contains(out, "taken by the host's service") {
+	} else if !strings.Contains(out, "dockreg host takes it") {
 		t.Errorf("the dry run does not tell of the last will:\n%s", out)
+	}
+
+	if out, err := c.Exec("sh", "-c", "dockreg --dry-run --port 8000 --etcd $ETCD --ip 192.0.2.1"); err != nil || !strings.Contains(out, "192.0.2.1:") || !strings.Contains(out, "given with --ip") {
+		t.Errorf("the dry run doesn't say that the last will of another IP would be refused: %v\n%s", err, out)
 	}
 
 	host.terminate(t)

@@ -27,7 +27,7 @@ var readme = []struct {
 	{first: "docker exec hello dockreg --dry-run", shows: `(?s)^would be registered: /service/IP:\d+\n.*app +passes its probe.*dry run.*--port +8000`},
 	{first: "docker stop hello", lack: "running"},
 	{first: "docker run -d --name dockreg-host"},
-	{first: "docker run -d --name safe", shows: `(?s)the key is there, with.*last will +taken by the host's service`},
+	{first: "docker run -d --name safe", shows: `(?s)the key is there, with.*last will +dockreg host takes it`},
 	{first: "docker kill safe", lack: "running"},
 	{first: "etcdctl --endpoints $ETCD get --prefix --keys-only"},
 	{first: "etcdctl --endpoints $ETCD role add", shows: "Authentication Enabled"},

@@ -18,7 +18,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
-	"dockreg/sidekick"
 )
 
 // secured gives etcd the user that docs/security.md shows, with its own commands,
@@ -154,7 +153,7 @@ func TestPasswordChanges(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil { // about to be written
 			t.Fatal(err)
 		}
-		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
+		if err := r.Register(t.Context(), running); err == nil {
 			t.Error("registered with the old password")
 		}
 		if err := os.WriteFile(file, []byte("another\n"), 0o600); err != nil {
@@ -245,6 +244,54 @@ func TestAuthenticationIsOff(t *testing.T) {
 		wantDisturbed(t, r, "deleted")
 		register(t, r)
 		wantKey(t, root, r)
+	})
+}
+
+// Calls that were refused for the same token get a new one together, once: etcd checks a
+// password for 50 ms or so, on purpose.
+func TestAuthenticatesOnceForAll(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		root := secured(t, s)
+		client := with(t, s.url, etcd.Config{Username: "dockreg", Password: "secret"}).client
+		many := func() error {
+			return client.Do(t.Context(), 20*time.Second, func(ctx context.Context, c *clientv3.Client) error {
+				answers := make(chan error)
+				for range 32 {
+					go func() {
+						_, err := c.Get(ctx, key)
+						answers <- err
+					}()
+				}
+				var err error
+				for range 32 {
+					err = errors.Join(err, <-answers)
+				}
+				return err
+			})
+		}
+		if err := many(); err != nil {
+			t.Fatal(err)
+		}
+		// Another password for anybody makes etcd forget all tokens.
+		if _, err := root.UserChangePassword(t.Context(), "dockreg", "secret"); err != nil {
+			t.Fatal(err)
+		}
+		index := func() uint64 {
+			status, err := root.Status(t.Context(), s.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return status.RaftIndex
+		}
+		before := index()
+		if err := many(); err != nil {
+			t.Fatal(err)
+		}
+		if entries := index() - before; entries != 1 {
+			t.Errorf("%d entries in etcd's log for one new token", entries)
+		}
 	})
 }
 

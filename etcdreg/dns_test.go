@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dockreg/etcdreg/etcd"
-	"dockreg/sidekick"
 )
 
 // listenOn makes a server that is not running yet listen on another address.
@@ -51,7 +50,7 @@ func TestP6DNSNameMoves(t *testing.T) {
 		before.kill()
 		wantDisturbed(t, r, "connection to etcd broke")
 		for range 3 {
-			if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
+			if err := r.Register(t.Context(), running); err == nil {
 				t.Fatal("registered with no etcd")
 			}
 		}
@@ -156,7 +155,7 @@ func TestP6SRVRecordsChange(t *testing.T) {
 		inZone(func() { zone.failing[service] = true })
 		members[0].kill()
 		wantDisturbed(t, r, "connection to etcd broke")
-		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil || !strings.Contains(err.Error(), name(members[0])) {
+		if err := r.Register(t.Context(), running); err == nil || !strings.Contains(err.Error(), name(members[0])) {
 			t.Errorf("Register = %v, want the member's name, though the DNS fails", err)
 		}
 		inZone(func() {
@@ -184,7 +183,7 @@ func TestP5SilentNameserver(t *testing.T) {
 				zone.silent[name+"."] = 2 // for its v4 and its v6 addresses
 			})
 			r = registryOf(t, etcd.Config{Endpoints: []string{strings.Replace(s.url, "127.0.0.1", name, 1)}}, 20*time.Second)
-			err = r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
+			err = r.Register(t.Context(), running)
 		}
 		if err != nil {
 			t.Fatalf("never registered by the first call: %v", err)
@@ -246,7 +245,7 @@ func TestSRVRecordsWithTLS(t *testing.T) {
 			r := registryOf(t, tt.config, 20*time.Second)
 			used := map[string]bool{}
 			for range 2 { // nobody is there: each call ends with the last one, and the next begins with the first
-				err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
+				err := r.Register(t.Context(), running)
 				if err == nil || tt.err != "" && !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("Register = %v, want %q", err, tt.err)
 				}

@@ -1,13 +1,16 @@
-// Package etcdreg keeps one leased record in etcd v3: its creation, its renewal and its
-// removal (lease.go), whose it is (ownership.go), and how a disturbance of it is
-// noticed (watch.go). How etcd is reached is package etcd's.
+// Package etcdreg keeps the records of one instance in etcd v3, on one lease: their
+// creation, renewal and removal (lease.go), whose they are (ownership.go), and how a
+// disturbance of one is noticed (watch.go). They are written in one transaction and go with
+// the lease: whoever reads them sees all or none. How etcd is reached is package etcd's.
 package etcdreg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,6 +20,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/record"
 	"dockreg/sidekick"
 )
 
@@ -41,33 +45,36 @@ type Config struct {
 	Spare time.Duration
 	// Log is told what is no error.
 	Log *slog.Logger
-	// Will is told which lease the record hangs on, if it is not nil.
+	// Peers is what the first key of each instance of the service begins with. Empty: the
+	// same as this one's, up to the last slash.
+	Peers string
+	// Will is told which lease the records hang on, if it is not nil.
 	Will Will
 }
 
 // Will is the last will of this container: the lease that somebody else is to revoke when
 // the container has ended. Nothing waits for either of its methods.
 type Will interface {
-	// Make says that the record hangs on this lease.
+	// Make says that the records hang on this lease.
 	Make(lease int64)
-	// Withdraw says that it hangs on none any more.
+	// Withdraw says that they hang on none any more.
 	Withdraw()
 }
 
-// Registry is one record's registration. It is not safe for concurrent use, except for
+// Registry is one instance's registration. It is not safe for concurrent use, except for
 // Disturbed.
 type Registry struct {
-	config Config
-	etcd   Etcd
-	record sidekick.Record // of the latest Register
-	leases leases
-	past   past
-	peers  atomic.Int64 // keys under the key's parent, when last counted
+	config  Config
+	etcd    Etcd
+	records record.Records // of the latest Register
+	leases  leases
+	past    past
+	peers   atomic.Int64 // instances of the service, when last counted
 
 	willed   bool // there is a last will
 	standsBy bool // another instance had the key when last looked at
 
-	watch     *watch // on the record as we put it; nil if it is not known to be there
+	watch     *watch // on the records as we put them; nil if they are not known to be there
 	disturbed chan error
 }
 
@@ -84,37 +91,39 @@ func New(etcd Etcd, c Config) *Registry {
 // Close ends the watching. It removes nothing: see Deregister.
 func (r *Registry) Close() { r.unwatch() }
 
-// Disturbed delivers, after a Register that succeeded, the reason why the record may
-// no longer be as registered: it was deleted or overwritten, or the connection to
+// Disturbed delivers, after a Register that succeeded, the reason why the records may
+// no longer be as registered: one was deleted or overwritten, or the connection to
 // etcd broke, and so nobody would tell. It may be a *sidekick.SpreadError.
 func (r *Registry) Disturbed() <-chan error { return r.disturbed }
 
-// Register makes sure that the record is there on this Registry's lease, and that the
+// Register makes sure that the records are there on this Registry's lease, and that the
 // lease has its full TTL ahead. Called again, it renews the lease, and repairs
-// what was disturbed; it writes to etcd only if there is something to repair.
+// what was disturbed; it writes to etcd only if there is something to repair, and then
+// all the records, in one revision.
 //
 // A key that another lease holds is taken over if it was there before this
 // Registry first looked: it is what an earlier instance left behind. If it came
-// later, its holder is the newer instance, and Register changes nothing: that is
-// sidekick.ErrTaken. A lease that ended, and a key that is free again, are
-// sidekick.ErrLost.
+// later, its holder is the newer instance, and Register gives up all the records, not
+// that key's alone: that is sidekick.ErrTaken. A lease that ended, and a key that is free
+// again, are sidekick.ErrLost.
 //
 // Every request of it ends within 1.5 s, or longer with an etcd that has been slow
-// to answer. After an error, calling it again is the caller's. With another key
-// than before it first takes the earlier one away.
-func (r *Registry) Register(ctx context.Context, record sidekick.Record) error {
-	return r.outcome(ctx, r.register(ctx, record))
+// to answer. After an error, calling it again is the caller's. With other keys
+// than before it first takes the earlier ones away. etcd takes some 100 records at once
+// (its --max-txn-ops is 128).
+func (r *Registry) Register(ctx context.Context, records record.Records) error {
+	return r.outcome(ctx, r.register(ctx, records))
 }
 
-func (r *Registry) register(ctx context.Context, record sidekick.Record) error {
-	if record.Key != r.record.Key {
+func (r *Registry) register(ctx context.Context, records record.Records) error {
+	if !slices.EqualFunc(records, r.records, func(a, b record.Record) bool { return a.Key == b.Key }) {
 		if err := r.leave(ctx); err != nil {
 			return err
 		}
 		r.past, r.standsBy = past{}, false
 		r.peers.Store(0)
 	}
-	r.record = record
+	r.records = records
 	if err := r.leases.renew(ctx); err != nil {
 		return err
 	}
@@ -127,18 +136,19 @@ func (r *Registry) register(ctx context.Context, record sidekick.Record) error {
 	if err != nil {
 		return err
 	}
-	if err := r.settle(ctx, seen.kv); err != nil {
+	if err := r.settle(ctx, seen.kvs); err != nil {
 		return err
 	}
 	if err := r.leases.grant(ctx); err != nil {
 		return err
 	}
-	if kv := seen.kv; kv == nil || clientv3.LeaseID(kv.Lease) != r.leases.current || string(kv.Value) != record.Value {
-		if seen.revision, err = r.put(ctx, kv.GetModRevision()); err != nil {
+	held := r.held()
+	if held.check(seen.kvs) != nil {
+		if seen.revision, err = r.put(ctx, seen.kvs); err != nil {
 			return err
 		}
 	}
-	r.watch = r.observe(seen.client, seen.revision+1)
+	r.watch = r.observe(seen.client, held, seen.revision+1)
 	if r.config.Will != nil {
 		r.willed = true
 		r.config.Will.Make(int64(r.leases.current))
@@ -146,14 +156,14 @@ func (r *Registry) register(ctx context.Context, record sidekick.Record) error {
 	return nil
 }
 
-// Deregister revokes the lease, and with it removes the record, unless somebody else
-// has taken the key over. Connecting takes at most 0.6 s, and so does a request, unless
+// Deregister revokes the lease, and with it removes the records, except for a key that
+// somebody else has taken over. Connecting takes at most 0.6 s, and so does a request, unless
 // etcd has been slow at that before. After an error, calling it again is the caller's.
 func (r *Registry) Deregister(ctx context.Context) error {
 	return r.outcome(ctx, r.leave(ctx))
 }
 
-// outcome follows an error of etcd's: nobody tells any more what becomes of the record,
+// outcome follows an error of etcd's: nobody tells any more what becomes of the records,
 // and the next call is to be spread over the fleet's. An error about the key is none.
 func (r *Registry) outcome(ctx context.Context, err error) error {
 	var state *stateError
@@ -183,19 +193,19 @@ func (r *Registry) spread(err error) error {
 	return &sidekick.SpreadError{Err: err, Within: max(0, min(time.Duration(count)*perPeer, spreadMost, r.config.Spare-2*etcd.Timeout))}
 }
 
-// sight is what was seen of the key.
+// sight is what was seen of the keys.
 type sight struct {
-	kv       *mvccpb.KeyValue // nil: it was not there
-	revision int64            // of etcd at that time, or of the key when it was put since
-	client   *clientv3.Client // connected to who was asked
+	kvs      []*mvccpb.KeyValue // nil: it was not there
+	revision int64              // of etcd at that time, or of the keys when they were put since
+	client   *clientv3.Client   // connected to who was asked
 }
 
-// look reads the key, and counts its peers.
+// look reads the keys, and counts the instance's peers.
 func (r *Registry) look(ctx context.Context) (seen sight, err error) {
 	var header *etcdserverpb.ResponseHeader
 	err = r.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, client *clientv3.Client) error {
 		seen.client = client
-		seen.kv, header, err = r.read(ctx, client, r.record.Key)
+		seen.kvs, header, err = r.read(ctx, client, r.records)
 		return err
 	})
 	if err == nil {
@@ -206,18 +216,24 @@ func (r *Registry) look(ctx context.Context) (seen sight, err error) {
 }
 
 // read is look's request. It is safe for concurrent use.
-func (r *Registry) read(ctx context.Context, client *clientv3.Client, key string) (kv *mvccpb.KeyValue, header *etcdserverpb.ResponseHeader, err error) {
-	parent := key[:strings.LastIndex(key, "/")+1]
-	found, err := client.Txn(ctx).Then(
-		clientv3.OpGet(key),
-		clientv3.OpGet(parent, clientv3.WithPrefix(), clientv3.WithCountOnly()),
-	).Commit()
+func (r *Registry) read(ctx context.Context, client *clientv3.Client, records record.Records) (kvs []*mvccpb.KeyValue, header *etcdserverpb.ResponseHeader, err error) {
+	first := records.Key()
+	peers := cmp.Or(r.config.Peers, first[:strings.LastIndex(first, "/")+1])
+	ask := []clientv3.Op{clientv3.OpGet(peers, clientv3.WithPrefix(), clientv3.WithCountOnly())}
+	for _, record := range records {
+		ask = append(ask, clientv3.OpGet(record.Key))
+	}
+	found, err := client.Txn(ctx).Then(ask...).Commit()
 	if err != nil {
 		return nil, nil, fmt.Errorf("get key: %w", err)
 	}
-	if kvs := found.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-		kv = kvs[0]
+	r.peers.Store(found.Responses[0].GetResponseRange().Count)
+	for _, answer := range found.Responses[1:] {
+		var kv *mvccpb.KeyValue
+		if there := answer.GetResponseRange().Kvs; len(there) > 0 {
+			kv = there[0]
+		}
+		kvs = append(kvs, kv)
 	}
-	r.peers.Store(found.Responses[1].GetResponseRange().Count)
-	return kv, found.Header, nil
+	return kvs, found.Header, nil
 }

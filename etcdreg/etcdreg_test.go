@@ -12,10 +12,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/record"
 	"dockreg/sidekick"
 )
 
 const key = "/service/10.1.0.101:32768"
+
+// running is what most of these tests register.
+var running = record.Records{{Key: key, Value: "running"}}
 
 // registration is a Registry, and how it talks to etcd.
 type registration struct {
@@ -75,7 +79,7 @@ func register(t *testing.T, r *registration) {
 // tryRegister and tryDeregister call again what a busy machine was late for, as the
 // sidekick does.
 func tryRegister(t *testing.T, r *registration) error {
-	return unhurried(func() error { return r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}) })
+	return unhurried(func() error { return r.Register(t.Context(), running) })
 }
 
 func tryDeregister(t *testing.T, r *registration) error {
@@ -275,7 +279,7 @@ func TestP10Authentication(t *testing.T) {
 			t.Error(err)
 		}
 		for _, wrong := range []*registration{with("root", "hunter2"), with("", "")} {
-			err := wrong.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
+			err := wrong.Register(t.Context(), running)
 			if err == nil || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("Register = %v, want an error without the password", err)
 			}

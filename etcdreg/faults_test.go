@@ -10,7 +10,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
-	"dockreg/sidekick"
 )
 
 // registerSoon calls Register as the sidekick does after an error, until it
@@ -19,7 +18,7 @@ func registerSoon(t *testing.T, r *registration) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		if err = r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
+		if err = r.Register(t.Context(), running); err == nil {
 			return
 		}
 		select {
@@ -127,7 +126,7 @@ func TestP5KilledMember(t *testing.T) {
 		r, killed, healthy := registerInCluster(t, binary, 20*time.Second)
 		killed.kill()
 		wantDisturbed(t, r, "connection to etcd broke")
-		err := unhurried(func() error { return r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}) })
+		err := unhurried(func() error { return r.Register(t.Context(), running) })
 		if err != nil && strings.Contains(err.Error(), killed.url) {
 			t.Errorf("Register = %v, want another member to be asked by the same call", err)
 		}
@@ -153,7 +152,7 @@ func TestP6EtcdComesBack(t *testing.T) {
 				register(t, r)
 				s.kill()
 				wantDisturbed(t, r, "connection to etcd broke")
-				err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
+				err := r.Register(t.Context(), running)
 				if err == nil || !strings.Contains(err.Error(), s.url+" can't be reached") {
 					t.Errorf("Register with no etcd = %v, want that it can't be reached", err)
 				}
@@ -211,7 +210,7 @@ func TestCallsAgainstAHungEtcdEnd(t *testing.T) {
 		defer s.resume()
 		r := newRegistry(t, 20*time.Second, s)
 		start := time.Now()
-		if err := r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"}); err == nil {
+		if err := r.Register(t.Context(), running); err == nil {
 			t.Error("registered with a hung etcd")
 		}
 		if err := r.client.Ask(t.Context(), etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {

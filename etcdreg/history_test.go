@@ -226,7 +226,7 @@ func TestP4CompactedWatch(t *testing.T) {
 		r.unwatch()
 		err = unhurried(func() error {
 			return r.client.Do(t.Context(), etcd.Timeout, func(_ context.Context, c *clientv3.Client) error {
-				r.watch = r.observe(c, found.Kvs[0].ModRevision+1)
+				r.watch = r.observe(c, r.held(), found.Kvs[0].ModRevision+1)
 				return nil
 			})
 		})

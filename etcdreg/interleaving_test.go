@@ -20,14 +20,16 @@ import (
 	"google.golang.org/grpc/status"
 
 	"dockreg/etcdreg/etcd"
-	"dockreg/sidekick"
+	"dockreg/record"
 )
 
 // P3: whatever the order in which the requests of two or three instances reach
 // etcd, with answers that get lost, leases that expire, instances that die and are
 // replaced, and an operator who deletes and overwrites: no instance overwrites a
 // newer one's key or deletes anything but its own lease, and in the end exactly one
-// has the key, and nobody writes any more.
+// has the key, and nobody writes any more. Some register one record, some three, and
+// some three of which only the first one's key is also the others': then who has that has
+// all of its own, and the others have none.
 //
 // 1,000 interleavings are of a model of etcd, in the long form 10,000; the first ones
 // again of real servers, where all has to happen as it did in the model.
@@ -82,12 +84,13 @@ func serverWorkers(t *testing.T, s *server) *workers {
 // at a gate.
 type actor struct {
 	*Registry
-	client *clientv3.Client
-	busy   bool          // an operation is under way, and waits at the gate
-	gate   chan fate     // lets its next request through
-	halted chan struct{} // it waits at the gate
-	done   chan error    // its operation ended
-	trace  []string      // how its operations ended
+	records record.Records // that it registers
+	client  *clientv3.Client
+	busy    bool          // an operation is under way, and waits at the gate
+	gate    chan fate     // lets its next request through
+	halted  chan struct{} // it waits at the gate
+	done    chan error    // its operation ended
+	trace   []string      // how its operations ended
 }
 
 // fate is what becomes of a request.
@@ -227,11 +230,17 @@ func (a *actor) born() *Registry {
 // how often the key changed hands.
 func (w *workers) interleave(t *testing.T, seed uint64) (trace string, taken int) {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	key := fmt.Sprintf("/interleavings/%d", seed)
 	actors := w.actors[:2+rng.IntN(2)]
 	var all []*Registry // that ever were
-	for _, a := range actors {
+	var keys []string
+	for i, a := range actors {
 		all, a.trace = append(all, a.born()), nil
+		a.records = recordsOf(seed, i)
+		for _, record := range a.records {
+			if !slices.Contains(keys, record.Key) {
+				keys = append(keys, record.Key)
+			}
+		}
 	}
 	must := func(err error) {
 		if err != nil {
@@ -257,7 +266,7 @@ func (w *workers) interleave(t *testing.T, seed uint64) (trace string, taken int
 			a.unwatch()
 			all = append(all, a.born())
 		case n < 12:
-			a.register(key)
+			a.register()
 		case n < 14:
 			a.start(a.Deregister)
 		case n < 16: // it is killed, and started anew
@@ -266,13 +275,15 @@ func (w *workers) interleave(t *testing.T, seed uint64) (trace string, taken int
 		case n < 18: // paused past its TTL, or revoked by an operator
 			must(w.store.revoke(a.leases.current))
 		case n < 19:
-			must(w.store.drop(key))
+			must(w.store.drop(keys[rng.IntN(len(keys))]))
 		default:
-			must(w.store.put(key, "someone"))
+			must(w.store.put(keys[rng.IntN(len(keys))], "someone"))
 		}
 	}
-	w.heal(t, seed, key, actors, all)
-	taken = w.judge(t, seed, key, first, all)
+	w.heal(t, seed, actors, all)
+	for _, key := range keys {
+		taken += w.judge(t, seed, key, first, all)
+	}
 	for i, a := range actors {
 		trace += fmt.Sprintf("%d: %q\n", i, a.trace)
 		a.start(a.Deregister)
@@ -281,15 +292,28 @@ func (w *workers) interleave(t *testing.T, seed uint64) (trace string, taken int
 	return trace, taken
 }
 
-// register looks at the key each time, as if the watch had broken.
-func (a *actor) register(key string) {
+// recordsOf is what an actor registers in an interleaving.
+func recordsOf(seed uint64, actor int) record.Records {
+	key := fmt.Sprintf("/interleavings/%d", seed)
+	more := key
+	switch seed % 3 {
+	case 0:
+		return record.Records{{Key: key, Value: "running"}}
+	case 1:
+		more = fmt.Sprintf("%s/%d", key, actor)
+	}
+	return record.Records{{Key: key, Value: "running"}, {Key: more + "/a", Value: "a"}, {Key: more + "/b", Value: "b"}}
+}
+
+// register looks at the keys each time, as if the watch had broken.
+func (a *actor) register() {
 	a.unwatch()
-	a.start(func(ctx context.Context) error { return a.Register(ctx, sidekick.Record{Key: key, Value: "running"}) })
+	a.start(func(ctx context.Context) error { return a.Register(ctx, a.records) })
 }
 
 // heal ends what is under way, lets the dead ones' leases expire, and lets those
 // that live go on registering, until it should be settled who has the key.
-func (w *workers) heal(t *testing.T, seed uint64, key string, actors []*actor, all []*Registry) {
+func (w *workers) heal(t *testing.T, seed uint64, actors []*actor, all []*Registry) {
 	var living []*Registry
 	for _, a := range actors {
 		a.finish()
@@ -307,23 +331,37 @@ func (w *workers) heal(t *testing.T, seed uint64, key string, actors []*actor, a
 	}
 	round := func() (revision int64, holders int) {
 		for _, a := range actors {
-			a.register(key)
+			a.register()
 			a.finish()
 			if a.watch != nil {
 				holders++
 			}
 		}
-		kv, err := w.store.get(key)
-		if err != nil {
-			t.Fatal(err)
+		for _, a := range actors {
+			if a.watch == nil {
+				continue
+			}
+			for _, record := range a.records {
+				kv, err := w.store.get(record.Key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if string(kv.GetValue()) != record.Value || clientv3.LeaseID(kv.GetLease()) != a.leases.current {
+					t.Errorf("seed %d: %s reads %s", seed, record.Key, kv)
+				}
+				if revision != 0 && kv.GetModRevision() != revision {
+					t.Errorf("seed %d: the records were written in several revisions", seed)
+				}
+				revision = kv.GetModRevision()
+			}
 		}
-		if string(kv.GetValue()) != "running" {
-			holders = 0
-		}
-		return kv.GetModRevision(), holders
+		return revision, holders
 	}
 	for range 3 {
-		round()
+		for _, a := range actors {
+			a.register()
+			a.finish()
+		}
 	}
 	before, _ := round()
 	after, holders := round()
@@ -332,6 +370,17 @@ func (w *workers) heal(t *testing.T, seed uint64, key string, actors []*actor, a
 	}
 	if before != after {
 		t.Errorf("seed %d: the key is still written", seed)
+	}
+	for _, a := range actors { // who has none of it has nothing at all
+		for _, record := range a.records[1:] {
+			kv, err := w.store.get(record.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lease := clientv3.LeaseID(kv.GetLease()); a.watch == nil && slices.Contains(a.leases.own, lease) {
+				t.Errorf("seed %d: %s is left of an instance that stands by", seed, record.Key)
+			}
+		}
 	}
 }
 

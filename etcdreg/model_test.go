@@ -2,7 +2,6 @@ package etcdreg
 
 import (
 	"context"
-	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -72,19 +71,20 @@ func (r real) revision() (int64, error) {
 func (r real) history(key string, after int64) (events []*mvccpb.KeyValue, err error) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	defer cancel()
-	latest, err := r.get(key)
+	// Where the watch has heard this, it has heard all that came before.
+	end, err := r.c.Put(r.ctx, key, "the end")
 	if err != nil {
 		return nil, err
 	}
 	for resp := range r.c.Watch(ctx, key, clientv3.WithRev(after+1)) {
 		for _, e := range resp.Events {
-			if e.Type == clientv3.EventTypeDelete {
+			switch {
+			case e.Kv.ModRevision >= end.Header.Revision:
+				return events, r.drop(key)
+			case e.Type == clientv3.EventTypeDelete:
 				events = append(events, nil)
-				continue
-			}
-			events = append(events, e.Kv)
-			if e.Kv.ModRevision == latest.GetModRevision() {
-				return events, nil
+			default:
+				events = append(events, e.Kv)
 			}
 		}
 	}
@@ -155,6 +155,14 @@ func (m *model) txn(q *etcdserverpb.TxnRequest) (*etcdserverpb.TxnResponse, erro
 	if succeeded {
 		ops = q.Success
 	}
+	for _, op := range ops { // all or nothing, and in one revision
+		if p := op.GetRequestPut(); p != nil && p.Lease != 0 && !m.leases[p.Lease] {
+			return nil, rpctypes.ErrGRPCLeaseNotFound
+		}
+	}
+	if slices.ContainsFunc(ops, func(op *etcdserverpb.RequestOp) bool { return op.GetRequestPut() != nil }) {
+		m.rev++
+	}
 	for _, op := range ops {
 		switch {
 		case op.GetRequestRange() != nil:
@@ -163,9 +171,6 @@ func (m *model) txn(q *etcdserverpb.TxnRequest) (*etcdserverpb.TxnResponse, erro
 			})
 		case op.GetRequestPut() != nil:
 			p := op.GetRequestPut()
-			if p.Lease != 0 && !m.leases[p.Lease] {
-				return nil, rpctypes.ErrGRPCLeaseNotFound
-			}
 			m.set(string(p.Key), string(p.Value), p.Lease)
 			answer.Responses = append(answer.Responses, &etcdserverpb.ResponseOp{
 				Response: &etcdserverpb.ResponseOp_ResponsePut{ResponsePut: &etcdserverpb.PutResponse{}},
@@ -190,16 +195,19 @@ func (m *model) scan(q *etcdserverpb.RangeRequest) *etcdserverpb.RangeResponse {
 	return found
 }
 
+// set and unset write at the revision that there is.
 func (m *model) set(key, value string, lease int64) {
-	m.rev++
 	kv := &mvccpb.KeyValue{Key: []byte(key), Value: []byte(value), Lease: lease, ModRevision: m.rev}
 	m.keys[key] = kv
 	m.past[key] = append(m.past[key], kv)
 }
 
-func (m *model) unset(key string) {
-	if m.keys[key] != nil {
+func (m *model) unset(keys ...string) {
+	keys = slices.DeleteFunc(keys, func(key string) bool { return m.keys[key] == nil })
+	if len(keys) > 0 {
 		m.rev++
+	}
+	for _, key := range keys {
 		delete(m.keys, key)
 		m.past[key] = append(m.past[key], nil)
 	}
@@ -208,11 +216,13 @@ func (m *model) unset(key string) {
 // end ends a lease, and the keys that hang on it.
 func (m *model) end(lease int64) {
 	delete(m.leases, lease)
-	for _, key := range slices.Sorted(maps.Keys(m.keys)) {
-		if m.keys[key].Lease == lease {
-			m.unset(key)
+	var keys []string
+	for key, kv := range m.keys {
+		if kv.Lease == lease {
+			keys = append(keys, key)
 		}
 	}
+	m.unset(keys...)
 }
 
 // stream answers a keepalive; a watch stays silent.
@@ -261,6 +271,7 @@ func (m *model) get(key string) (*mvccpb.KeyValue, error) {
 func (m *model) put(key, value string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.rev++
 	m.set(key, value, 0)
 	return nil
 }

@@ -16,14 +16,15 @@ import (
 	"dockreg/sidekick"
 )
 
-// Who may do what to a key (promise P3):
+// Who may do what to a key (promise P3), and so to all the keys of an instance together:
 //
 //   - An instance revokes its own leases alone, and deletes in no other way.
 //   - It overwrites a key that nobody's lease holds, that its own lease holds, or that
 //     was there when it first looked: that one is of an earlier instance.
 //   - It overwrites what it has looked at, and nothing that came in between: put.
-//   - It leaves a key alone that came later, and stands by until that is gone. Then
-//     who registers has to prove its app and its address anew.
+//   - It leaves a key alone that came later, gives up the others that go with it, and
+//     stands by until that one is gone. Then who registers has to prove its app and its
+//     address anew.
 
 // revokeTimeout bounds one revocation. A healthy etcd takes 1 ms [measured]; three
 // members can be tried in the 2 s that a stop has.
@@ -50,16 +51,17 @@ func errTaken(kv *mvccpb.KeyValue) error {
 	return &stateError{fmt.Sprintf("a newer instance has the key, on lease %x", kv.Lease), sidekick.ErrTaken}
 }
 
-// settle returns nil if the key, as it was seen, may be put. If a newer instance has
-// it, this one's lease is given up.
-func (r *Registry) settle(ctx context.Context, kv *mvccpb.KeyValue) error {
+// settle returns nil if the keys, as they were seen, may be put. If a newer instance has
+// one, this one's lease is given up.
+func (r *Registry) settle(ctx context.Context, kvs []*mvccpb.KeyValue) error {
+	taken := slices.IndexFunc(kvs, r.newer)
 	switch {
-	case r.newer(kv):
+	case taken >= 0:
 		r.standsBy = true
 		if err := r.leave(ctx); err != nil {
 			return err
 		}
-		return errTaken(kv)
+		return errTaken(kvs[taken])
 	case r.standsBy:
 		r.standsBy = false
 		return errFree
@@ -73,15 +75,18 @@ func (r *Registry) newer(kv *mvccpb.KeyValue) bool {
 	return kv.GetLease() != 0 && !slices.Contains(r.leases.own, clientv3.LeaseID(kv.Lease)) && kv.ModRevision > r.past.began
 }
 
-// put writes the record, if the key is as it was seen, so that nobody who came in
-// between is overwritten. It returns the key's new revision.
-func (r *Registry) put(ctx context.Context, seen int64) (revision int64, err error) {
+// put writes the records, if all keys are as they were seen, so that nobody who came in
+// between is overwritten. It returns the keys' new revision, which is the same.
+func (r *Registry) put(ctx context.Context, seen []*mvccpb.KeyValue) (revision int64, err error) {
+	var unchanged []clientv3.Cmp
+	var puts []clientv3.Op
+	for i, record := range r.records {
+		unchanged = append(unchanged, clientv3.Compare(clientv3.ModRevision(record.Key), "=", seen[i].GetModRevision()))
+		puts = append(puts, clientv3.OpPut(record.Key, record.Value, clientv3.WithLease(r.leases.current)))
+	}
 	var done *clientv3.TxnResponse
 	err = r.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, client *clientv3.Client) error {
-		done, err = client.Txn(ctx).
-			If(clientv3.Compare(clientv3.ModRevision(r.record.Key), "=", seen)).
-			Then(clientv3.OpPut(r.record.Key, r.record.Value, clientv3.WithLease(r.leases.current))).
-			Commit()
+		done, err = client.Txn(ctx).If(unchanged...).Then(puts...).Commit()
 		if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return fmt.Errorf("put key: %w", err)
 		}

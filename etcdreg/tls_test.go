@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"dockreg/etcdreg/etcd"
-	"dockreg/sidekick"
 )
 
 // soon and ago are when certificates end.
@@ -42,7 +41,7 @@ func wantReason(t *testing.T, r *registration, want string, advice error) {
 	for range 2 {
 		var err error
 		for range 20 {
-			err = r.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
+			err = r.Register(t.Context(), running)
 			if !isLate(err) || strings.HasSuffix(err.Error(), want) {
 				break
 			}
@@ -228,7 +227,7 @@ func TestEndOfAPlainEtcd(t *testing.T) {
 		wantReason(t, unheard, " can't be reached: it ends the connection at once", etcd.ErrMaybeTLS)
 		// Its client may still say that there was nobody, for a moment.
 		for deadline := time.Now().Add(time.Minute); ; {
-			err := heard.Register(t.Context(), sidekick.Record{Key: key, Value: "running"})
+			err := heard.Register(t.Context(), running)
 			if err == nil || errors.Is(err, etcd.ErrMaybeTLS) || time.Now().After(deadline) {
 				t.Fatalf("Register = %v, want that it ends the connection, and no word of TLS", err)
 			}

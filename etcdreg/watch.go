@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -12,14 +13,14 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	"dockreg/etcdreg/etcd"
-	"dockreg/sidekick"
+	"dockreg/record"
 )
 
-// watch observes the key until something disturbs it.
+// watch observes the records until something disturbs one.
 type watch struct {
 	ended  <-chan struct{} // closed once it hears nothing any more: the client is closed, perhaps
 	cancel context.CancelFunc
-	over   chan struct{} // closed before the key's disturbance is told
+	over   chan struct{} // closed before the disturbance is told
 	done   chan struct{} // closed once it has ended
 }
 
@@ -53,12 +54,11 @@ func (r *Registry) unwatch() {
 
 var errBroke = errors.New("the connection to etcd broke")
 
-// observe watches the record from revision on. The watch ends with the first thing
-// that disturbs the key, after telling Disturbed.
-func (r *Registry) observe(c *clientv3.Client, revision int64) *watch {
+// observe watches the records from revision on. The watch ends with the first thing
+// that disturbs one, after telling Disturbed.
+func (r *Registry) observe(c *clientv3.Client, h holding, revision int64) *watch {
 	ctx, cancel := context.WithCancelCause(c.Ctx())
 	w := &watch{ended: ctx.Done(), cancel: func() { cancel(nil) }, over: make(chan struct{}), done: make(chan struct{})}
-	h := holding{r.read, r.record, r.leases.current, auditEvery(r.config.TTL), r.etcd.Within(etcd.Timeout)}
 	connection := make(chan struct{})
 	go func() {
 		defer close(connection)
@@ -84,7 +84,7 @@ func (r *Registry) observe(c *clientv3.Client, revision int64) *watch {
 	return w
 }
 
-// auditEvery is how often the watched key is read all the same: every 25 s with a TTL of
+// auditEvery is how often the watched keys are read all the same: every 25 s with a TTL of
 // 20 s. A watch that tells nothing any more looks like one that has nothing to tell. It
 // counts the peers anew, too.
 func auditEvery(ttl time.Duration) time.Duration { return ttl + ttl/4 }
@@ -94,46 +94,37 @@ var (
 	errOverwritten = errors.New("the key was overwritten")
 )
 
-// holding is the key as it was put.
+// holding is the records as they were put.
 type holding struct {
-	read   func(context.Context, *clientv3.Client, string) (*mvccpb.KeyValue, *etcdserverpb.ResponseHeader, error)
-	record sidekick.Record
-	lease  clientv3.LeaseID
-	every  time.Duration // between audits
-	within time.Duration // the deadline of one
+	read    func(context.Context, *clientv3.Client, record.Records) ([]*mvccpb.KeyValue, *etcdserverpb.ResponseHeader, error)
+	records record.Records
+	lease   clientv3.LeaseID
+	every   time.Duration // between audits
+	within  time.Duration // the deadline of one
 }
 
-// follow returns the first reason why the key is not as it was put, or that it
+// held is the records as put writes them.
+func (r *Registry) held() holding {
+	return holding{r.read, r.records, r.leases.current, auditEvery(r.config.TTL), r.etcd.Within(etcd.Timeout)}
+}
+
+// follow returns the first reason why the records are not as they were put, or that one
 // can't be watched.
 func (h holding) follow(ctx context.Context, c *clientv3.Client, revision int64) error {
-	// RequireLeader: a member that is cut off from the others ends the watch. The
-	// call itself blocks until etcd has answered, or ctx ends.
 	ctx, cancel := context.WithCancel(ctx)
-	opened, ended := make(chan clientv3.WatchChan, 1), make(chan struct{})
-	defer func() { <-ended }()
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	defer cancel()
-	go func() {
-		defer close(ended)
-		opened <- c.Watch(clientv3.WithRequireLeader(ctx), h.record.Key, clientv3.WithRev(revision))
-	}()
-	var events clientv3.WatchChan
+	reasons := make(chan error, len(h.records))
+	for _, record := range h.records { // one stream carries them all
+		watching.Go(func() { reasons <- h.hear(ctx, c, record, revision) })
+	}
 	audit := time.NewTicker(h.every)
 	defer audit.Stop()
 	for {
 		select {
-		case events = <-opened:
-		case resp, open := <-events:
-			if !open {
-				return errors.New("watch key: it ended")
-			}
-			if err := resp.Err(); err != nil {
-				return fmt.Errorf("watch key: %w", err)
-			}
-			for _, event := range resp.Events {
-				if err := h.check(event.Type == clientv3.EventTypeDelete, event.Kv); err != nil {
-					return err
-				}
-			}
+		case reason := <-reasons:
+			return reason
 		case <-audit.C:
 			if err := h.audit(ctx, c); err != nil {
 				return fmt.Errorf("audit: %w", err)
@@ -142,24 +133,55 @@ func (h holding) follow(ctx context.Context, c *clientv3.Client, revision int64)
 	}
 }
 
+// hear returns the first reason why one record is not as it was put, or can't be watched.
+func (h holding) hear(ctx context.Context, c *clientv3.Client, record record.Record, revision int64) error {
+	// RequireLeader: a member that is cut off from the others ends the watch. The
+	// call itself blocks until etcd has answered, or ctx ends.
+	for resp := range c.Watch(clientv3.WithRequireLeader(ctx), record.Key, clientv3.WithRev(revision)) {
+		if err := resp.Err(); err != nil {
+			return fmt.Errorf("watch key: %w", err)
+		}
+		for _, event := range resp.Events {
+			kv := event.Kv
+			if event.Type == clientv3.EventTypeDelete {
+				kv = nil
+			}
+			if err := h.checkOne(record, kv); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.New("watch key: it ended")
+}
+
 func (h holding) audit(ctx context.Context, c *clientv3.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, h.within)
 	defer cancel()
-	kv, _, err := h.read(ctx, c, h.record.Key)
+	kvs, _, err := h.read(ctx, c, h.records)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil // the renewals tell whether etcd is there
 	}
 	if err != nil {
 		return err
 	}
-	return h.check(kv == nil, kv)
+	return h.check(kvs)
 }
 
-func (h holding) check(deleted bool, kv *mvccpb.KeyValue) error {
+// check returns why what etcd has, nil where it has nothing, is not as it was put.
+func (h holding) check(kvs []*mvccpb.KeyValue) error {
+	for i, record := range h.records {
+		if err := h.checkOne(record, kvs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h holding) checkOne(record record.Record, kv *mvccpb.KeyValue) error {
 	switch {
-	case deleted:
+	case kv == nil:
 		return errDeleted
-	case clientv3.LeaseID(kv.Lease) != h.lease || string(kv.Value) != h.record.Value:
+	case clientv3.LeaseID(kv.Lease) != h.lease || string(kv.Value) != record.Value:
 		return errOverwritten
 	}
 	return nil

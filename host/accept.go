@@ -33,7 +33,7 @@ func (s *Service) admit(accepted *net.UnixConn, now time.Time) *conn {
 	who, err := callerOf(accepted, now, s.containers.cgroupsOf)
 	if err != nil {
 		// Nothing is known of it that it could not choose.
-		s.refusals.tell("unknown", now, err)
+		s.refusals.refused("unknown", now, err)
 		return nil
 	}
 	share := who.cgroups.String()
@@ -41,7 +41,7 @@ func (s *Service) admit(accepted *net.UnixConn, now time.Time) *conn {
 		share = id
 	}
 	if err := s.admission.enter(share, now); err != nil {
-		s.refusals.tell(share, now, err, "pid", who.pid)
+		s.refusals.refused(share, now, err, "pid", who.pid)
 		who.process.Close()
 		return nil
 	}

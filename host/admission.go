@@ -18,6 +18,7 @@ const (
 
 var (
 	errManyConns    = errors.New("too many connections of this container are open")
+	errAllConns     = errors.New("too many connections of all containers are open")
 	errManyRequests = errors.New("too many requests of this container within a second")
 )
 
@@ -42,8 +43,11 @@ func (a *admission) enter(who string, now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.of(who, now)
-	if s.conns >= mostOfOne || a.conns >= mostConns {
+	switch {
+	case s.conns >= mostOfOne:
 		return errManyConns
+	case a.conns >= mostConns:
+		return errAllConns
 	}
 	s.conns++
 	a.conns++

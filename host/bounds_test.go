@@ -72,7 +72,7 @@ func TestAdmissionForgets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := a.enter("more", now); !errors.Is(err, errManyConns) {
+	if err := a.enter("more", now); !errors.Is(err, errAllConns) {
 		t.Errorf("%v", err)
 	}
 }
@@ -83,18 +83,18 @@ func TestRefusals(t *testing.T) {
 	var out bytes.Buffer
 	r, now := newRefusals(slog.New(slog.NewTextHandler(&out, nil))), time.Now()
 	for i := range 60 {
-		r.tell("a", now.Add(time.Duration(i)*time.Second), errForbidden)
-		r.tell("b", now, errForbidden)
+		r.refused("a", now.Add(time.Duration(i)*time.Second), errForbidden)
+		r.refused("b", now, errForbidden)
 	}
 	if n := strings.Count(out.String(), "msg=refused"); n != 2 {
 		t.Errorf("%d lines, want 2:\n%s", n, &out)
 	}
-	r.tell("a", now.Add(time.Minute), errForbidden)
-	if !strings.Contains(out.String(), "before=59") {
+	r.refused("a", now.Add(time.Minute), errForbidden)
+	if !strings.Contains(out.String(), "left_out=59") {
 		t.Errorf("how many there were is not said:\n%s", &out)
 	}
 	for i := range 10 * mostRefused {
-		r.tell(fmt.Sprint(i), now, errForbidden)
+		r.refused(fmt.Sprint(i), now, errForbidden)
 	}
 	if len(r.told) > mostRefused {
 		t.Errorf("%d are remembered", len(r.told))

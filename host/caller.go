@@ -45,14 +45,16 @@ func callerOf(conn *net.UnixConn, now time.Time, cgroupsOf func(pid int) (cgroup
 	}); err != nil {
 		return nil, err
 	}
-	switch {
-	case credErr != nil:
-		return nil, os.NewSyscallError("SO_PEERCRED", credErr)
-	case cred.Pid <= 0:
+	if credErr != nil {
+		err = os.NewSyscallError("SO_PEERCRED", credErr)
+	} else if cred.Pid <= 0 {
+		err = errUnseen
+	}
+	if err != nil {
 		if fdErr == nil {
 			_ = unix.Close(fd)
 		}
-		return nil, errUnseen
+		return nil, err
 	}
 	var process *pidfd.Process
 	switch {
@@ -60,8 +62,10 @@ func callerOf(conn *net.UnixConn, now time.Time, cgroupsOf func(pid int) (cgroup
 		process, err = pidfd.Adopt(fd)
 	case errors.Is(fdErr, unix.ENOPROTOOPT):
 		process, err = holdOld(int(cred.Pid), now)
-	default: // of a process that has ended, and was waited for
+	case errors.Is(fdErr, unix.EINVAL), errors.Is(fdErr, unix.ESRCH): // it was waited for
 		err = errEnded
+	default:
+		err = os.NewSyscallError("SO_PEERPIDFD", fdErr)
 	}
 	if err != nil {
 		return nil, err

@@ -43,13 +43,12 @@ type containers struct {
 	listed time.Time     // when it was asked last
 	failed error         // and what came of it
 
-	mu    sync.Mutex
-	first map[string]*first // by the container's id
+	mu      sync.Mutex
+	running map[string]*firstProcess // by the container's id
 }
 
-// first is a container's first process. When it ends, so do all others in its pid
-// namespace.
-type first struct {
+// firstProcess is a container's. When it ends, so do all others in its pid namespace.
+type firstProcess struct {
 	container string
 	pid       int
 	process   *pidfd.Process
@@ -57,7 +56,7 @@ type first struct {
 }
 
 func newContainers(e Engine) *containers {
-	c := &containers{engine: e, cgroupsOf: cgroupsOf, turn: make(chan struct{}, 1), first: map[string]*first{}}
+	c := &containers{engine: e, cgroupsOf: cgroupsOf, turn: make(chan struct{}, 1), running: map[string]*firstProcess{}}
 	c.turn <- struct{}{}
 	return c
 }
@@ -66,9 +65,9 @@ func newContainers(e Engine) *containers {
 func (c *containers) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, f := range c.first {
+	for id, f := range c.running {
 		f.process.Close()
-		delete(c.first, id)
+		delete(c.running, id)
 	}
 }
 
@@ -106,8 +105,8 @@ func (c *containers) known(in cgroups) (id string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// The outermost: an engine inside a container makes groups further in.
-	var outermost *first
-	for _, f := range c.first {
+	var outermost *firstProcess
+	for _, f := range c.running {
 		switch {
 		case !f.cgroups.contain(in) || f.process.Ended():
 		case outermost == nil, f.cgroups.contain(outermost.cgroups) && !outermost.cgroups.contain(f.cgroups):
@@ -130,13 +129,13 @@ func (c *containers) list(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	for id, f := range c.first {
+	for id, f := range c.running {
 		if f.process.Ended() || !slices.Contains(ids, id) {
 			f.process.Close()
-			delete(c.first, id)
+			delete(c.running, id)
 		}
 	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return c.first[id] != nil })
+	ids = slices.DeleteFunc(ids, func(id string) bool { return c.running[id] != nil })
 	c.mu.Unlock()
 	var failed error
 	for _, id := range ids {
@@ -151,13 +150,13 @@ func (c *containers) list(ctx context.Context) error {
 			continue // it has ended meanwhile
 		}
 		// Of one whose first process has just ended, too, this is the end.
-		f, err := c.holdFirst(id, answer.State.Pid)
+		f, err := c.holdFirst(ctx, id, answer.State.Pid)
 		if errors.Is(err, errHidden) {
 			return err
 		}
 		if err == nil {
 			c.mu.Lock()
-			c.first[id] = f
+			c.running[id] = f
 			c.mu.Unlock()
 		}
 	}
@@ -165,9 +164,9 @@ func (c *containers) list(ctx context.Context) error {
 }
 
 // hold takes hold anew of a container's first process.
-func (c *containers) hold(id string) (*first, error) {
+func (c *containers) hold(id string) (*firstProcess, error) {
 	c.mu.Lock()
-	known := c.first[id]
+	known := c.running[id]
 	c.mu.Unlock()
 	if known == nil {
 		return nil, errNoContainer
@@ -181,18 +180,19 @@ func (c *containers) hold(id string) (*first, error) {
 		process.Close()
 		return nil, errNoContainer
 	}
-	return &first{id, known.pid, process, known.cgroups}, nil
+	return &firstProcess{id, known.pid, process, known.cgroups}, nil
 }
 
 // holdFirst takes hold of a container's first process. Its number may have gone to a
-// process in another container since Docker learned it; but then, as not with a first
-// process, its parent is in the same cgroups.
-func (c *containers) holdFirst(id string, pid int) (*first, error) {
+// process in another container since Docker learned it. But then that one's parent is in
+// the same cgroups, as not with a first process; or it was started from outside, as by
+// docker exec, and Docker, which has had the time to take note, names another by now.
+func (c *containers) holdFirst(ctx context.Context, id string, pid int) (*firstProcess, error) {
 	process, err := pidfd.Hold(pid)
 	if err != nil {
 		return nil, err
 	}
-	f := &first{container: id, pid: pid, process: process}
+	f := &firstProcess{container: id, pid: pid, process: process}
 	if f.cgroups, err = c.cgroupsOf(pid); err == nil {
 		var parent int
 		var around cgroups
@@ -201,6 +201,12 @@ func (c *containers) holdFirst(id string, pid int) (*first, error) {
 		}
 		if err == nil && f.cgroups.contain(around) {
 			err = fmt.Errorf("process %d is not the first one of its container", pid)
+		}
+	}
+	if err == nil {
+		var now container.InspectResponse
+		if now, err = c.engine.Inspect(ctx, id); err == nil && (now.State == nil || !now.State.Running || now.State.Pid != pid) {
+			err = fmt.Errorf("process %d is the first one of its container no more", pid)
 		}
 	}
 	if err == nil && process.Ended() {

@@ -39,7 +39,7 @@ func known(t *testing.T, all map[string]cgroups) *containers {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.first[id] = &first{id, os.Getpid(), process, in}
+		c.running[id] = &firstProcess{id, os.Getpid(), process, in}
 	}
 	t.Cleanup(c.close)
 	return c
@@ -120,6 +120,18 @@ func TestP11FirstProcess(t *testing.T) {
 	all.cgroupsOf = func(int) (cgroups, error) { return cgroups{"": "/docker/" + otherID}, nil }
 	if id, err := all.find(t.Context(), cgroups{"": "/docker/" + otherID}); !errors.Is(err, errNoContainer) {
 		t.Errorf("of one whose number is another's: %q, %v", id, err)
+	}
+	// It was started from outside, and so its parent is in other groups; but Docker has
+	// taken note by now.
+	all.cgroupsOf = func(of int) (cgroups, error) {
+		if of == c.State.Pid {
+			return cgroups{"": "/docker/" + otherID}, nil
+		}
+		return cgroups{"": "/system.slice"}, nil
+	}
+	engine.inspected = func() { engine.knows[ownID] = inspected(ownID, "web", "bridge", "null") }
+	if id, err := all.find(t.Context(), cgroups{"": "/docker/" + otherID}); !errors.Is(err, errNoContainer) {
+		t.Errorf("of one whose number has just become another's: %q, %v", id, err)
 	}
 }
 

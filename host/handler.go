@@ -8,11 +8,14 @@ import (
 	"net/http"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+
+	"dockreg/sidekick/docker/engine"
 )
 
 // apiVersion is that of Docker's API whose words these are. A client of an older engine's
@@ -29,7 +32,8 @@ var (
 	versionPath = regexp.MustCompile(`^(?:/v1\.[0-9]{1,2})?/version$`)
 	inspectPath = regexp.MustCompile(`^(?:/v1\.[0-9]{1,2})?/containers/([a-zA-Z0-9][a-zA-Z0-9_.-]{0,127})/json$`)
 	headerName  = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // a token, in RFC 9110
-	willPath    = regexp.MustCompile(`^/dockreg/will(?:/([0-9a-f]{1,16}))?$`)
+	willPath    = regexp.MustCompile(`^/dockreg/will/([0-9a-f]{1,16})$`)
+	wouldPath   = regexp.MustCompile(`^/dockreg/will/for/([][0-9a-f.:]{1,64})$`)
 )
 
 // refusal is an error with a status of its own.
@@ -45,7 +49,7 @@ func refuse(status int, err error) error { return &refusal{status, err} }
 var (
 	errForbidden = errors.New("not to be asked here; what may be asked is /_ping, /version and /containers/self/json")
 	errBody      = errors.New("a request with a body; none has one here")
-	errWritable  = errors.New("the container may write to the folder of this service's socket, and so put another one in its place; mount it read-only: docker run -v FOLDER:FOLDER:ro …")
+	errWritable  = errors.New("it may write to the folder of this service's socket; mount that read-only: docker run -v FOLDER:FOLDER:ro …")
 	errHeader    = errors.New("a header that is not well-formed")
 )
 
@@ -53,7 +57,7 @@ var (
 func (s *Service) answer(ctx context.Context, c *conn, r *http.Request) (reply, error) {
 	get := r.Method == http.MethodGet
 	path := r.RequestURI
-	inspect, will := inspectPath.FindStringSubmatch(path), willPath.FindStringSubmatch(path)
+	inspect, will, would := inspectPath.FindStringSubmatch(path), willPath.FindStringSubmatch(path), wouldPath.FindStringSubmatch(path)
 	switch {
 	case !wellFormed(r.Header):
 		return reply{}, refuse(http.StatusForbidden, errHeader)
@@ -61,8 +65,10 @@ func (s *Service) answer(ctx context.Context, c *conn, r *http.Request) (reply, 
 		return reply{}, refuse(http.StatusForbidden, errBody)
 	case get && inspect != nil:
 		return s.inspect(ctx, c.caller, inspect[1])
-	case will != nil:
+	case will != nil && !get:
 		return s.answerWill(ctx, c, r.Method, will[1])
+	case would != nil && get:
+		return s.answerWill(ctx, c, r.Method, would[1])
 	case (get || r.Method == http.MethodHead) && pingPath.MatchString(path):
 		return reply{header: "Api-Version: " + apiVersion + "\r\nOstype: " + runtime.GOOS + "\r\n", body: []byte("OK")}, nil
 	case get && versionPath.MatchString(path):
@@ -90,15 +96,14 @@ func wellFormed(headers http.Header) bool {
 func (s *Service) inspect(ctx context.Context, who *caller, asked string) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	own, network, err := s.askDocker(ctx, who)
+	networks, err := s.askDocker(ctx, who)
 	if err != nil {
 		return reply{}, err
 	}
-	switch {
-	case asked == "self" || named(own, asked):
-		return asJSON(reduce(own))
-	case named(network, asked):
-		return asJSON(reduce(network))
+	for _, c := range networks { // the own one first
+		if asked == "self" || named(c, asked) {
+			return asJSON(reduce(c))
+		}
 	}
 	// Docker's words, whether there is such a container or not.
 	return reply{}, refuse(http.StatusNotFound, errors.New("No such container: "+asked))
@@ -109,52 +114,48 @@ func named(c container.InspectResponse, text string) bool {
 	return strings.HasPrefix(c.ID, text) || strings.TrimPrefix(c.Name, "/") == text
 }
 
-// askDocker returns what Docker says about the container that the caller runs in, and
-// about the one whose network that one uses, which is the same except with
-// --network container:X.
-func (s *Service) askDocker(ctx context.Context, who *caller) (own, network container.InspectResponse, err error) {
+// askDocker returns what Docker says about the container that the caller runs in, and with
+// --network container:X behind it what it says about X, up to the one whose network it is.
+func (s *Service) askDocker(ctx context.Context, who *caller) (networks []container.InspectResponse, err error) {
 	now, err := who.look(s.containers.cgroupsOf)
 	if err != nil {
-		return own, network, refuse(http.StatusForbidden, err)
+		return nil, refuse(http.StatusForbidden, err)
 	}
 	id, err := s.containers.find(ctx, now)
 	if errors.Is(err, errNoContainer) || errors.Is(err, errSeveral) || errors.Is(err, errHidden) {
-		err = refuse(http.StatusForbidden, err)
+		return nil, refuse(http.StatusForbidden, err)
 	}
 	if err != nil {
-		return own, network, err
+		return nil, &unansweredError{"Docker", err}
 	}
-	if own, err = s.Engine.Inspect(ctx, id); err != nil {
-		return own, network, err
+	own, err := s.Engine.Inspect(ctx, id)
+	if err != nil {
+		return nil, &unansweredError{"Docker", err}
 	}
 	if own.State == nil || !own.State.Running { // whoever asks, it is not what ran there
-		return own, network, refuse(http.StatusForbidden, errNoContainer)
+		return nil, refuse(http.StatusForbidden, errNoContainer)
 	}
-	if s.mayReplace(own) {
-		s.refusals.warn(id, time.Now(), errWritable)
-	}
-	if network = own; own.HostConfig.NetworkMode.IsContainer() {
-		network, err = s.Engine.Inspect(ctx, own.HostConfig.NetworkMode.ConnectedContainer())
-		if cerrdefs.IsNotFound(err) {
-			network, err = own, nil // there is no such network any more
-		}
+	s.checkMounts(id, who.pid)
+	networks, err = engine.Networks(ctx, own, s.Engine.Inspect)
+	if err != nil && !cerrdefs.IsNotFound(err) { // or there is no such network any more
+		return nil, &unansweredError{"Docker", err}
 	}
 	// What was asked for the caller is for the caller alone.
-	if err == nil && who.process.Ended() {
-		err = refuse(http.StatusForbidden, errEnded)
+	if who.process.Ended() {
+		return nil, refuse(http.StatusForbidden, errEnded)
 	}
-	return own, network, err
+	return networks, nil
 }
 
-// mayReplace says whether what runs in a container could put a socket of its own in the
+// checkMounts warns of a container in which a process could put a socket of its own in the
 // place of this service's.
-func (s *Service) mayReplace(c container.InspectResponse) bool {
-	for _, m := range c.Mounts {
-		if m.RW && s.Folder != "" && strings.HasPrefix(s.Folder+"/", strings.TrimSuffix(m.Source, "/")+"/") {
-			return true
-		}
+func (s *Service) checkMounts(id string, pid int) {
+	if s.folder == (folder{}) {
+		return
 	}
-	return false
+	if mounts, err := mountsOf(strconv.Itoa(pid)); err == nil && s.folder.writable(mounts) {
+		s.refusals.warn(id, time.Now(), errWritable)
+	}
 }
 
 func asJSON(value any) (reply, error) {
@@ -162,19 +163,33 @@ func asJSON(value any) (reply, error) {
 	return reply{header: "Content-Type: application/json\r\n", body: body}, err
 }
 
+// unansweredError says that Docker or etcd could not be asked.
+type unansweredError struct {
+	who string
+	error
+}
+
+func (e *unansweredError) Unwrap() error { return e.error }
+
 // explain is the reply to what was not answered, and the log's word of it.
 func (s *Service) explain(c *conn, r *http.Request, now time.Time, err error) reply {
-	status := http.StatusServiceUnavailable
+	status, text := http.StatusServiceUnavailable, err.Error()
 	if refused := (*refusal)(nil); errors.As(err, &refused) {
 		status = refused.status
 	}
 	request := fmt.Sprintf("%.20s %.200s", r.Method, r.RequestURI)
-	if status == http.StatusForbidden || status == http.StatusNotFound || status == http.StatusTooManyRequests {
-		s.refusals.tell(c.share, now, err, "pid", c.caller.pid, "request", request)
-	} else {
+	unanswered := (*unansweredError)(nil)
+	switch {
+	case errors.As(err, &unanswered): // what the host has to mend is not the container's
+		text = "dockreg host can't ask " + unanswered.who + "; its log says why"
+		s.refusals.fault(unanswered.who, now, unanswered.error)
+	case errors.Is(err, errNoWills): // it was said at the start
+	case status == http.StatusForbidden, status == http.StatusNotFound, status == http.StatusTooManyRequests:
+		s.refusals.refused(c.share, now, err, "pid", c.caller.pid, "request", request)
+	default:
 		s.Log.Debug("no answer", "err", err, "caller", c.share, "pid", c.caller.pid, "request", request)
 	}
-	said, _ := asJSON(map[string]string{"message": err.Error()})
+	said, _ := asJSON(map[string]string{"message": text})
 	said.status = status
 	return said
 }

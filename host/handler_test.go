@@ -81,8 +81,11 @@ func TestP11Refused(t *testing.T) {
 		"GET /v1.999999/containers/self/json":                           403,
 		"GET /V1.41/containers/self/json":                               403,
 		"GET /v1.41/../containers/self/json":                            403,
-		"GET /dockreg/will":                                             404, // without etcd
+		"GET /dockreg/will/for/192.0.2.1:80":                            404, // without etcd
 		"PUT /dockreg/will/1":                                           404,
+		"GET /dockreg/will":                                             403,
+		"GET /dockreg/will/1":                                           403,
+		"PUT /dockreg/will/for/192.0.2.1:80":                            403,
 		"get /containers/self/json":                                     403,
 		"GET /containers/" + strings.Repeat("a", 200) + "/json":         403,
 		"GET /containers/self/json\x00":                                 0, // not HTTP: no answer
@@ -172,6 +175,15 @@ func TestP11NetworkOfAnotherContainer(t *testing.T) {
 	if status, body := w.get(t, "/containers/"+otherID+"/json"); status != 404 {
 		t.Errorf("%d %s", status, body)
 	}
+	third := strings.Repeat("c", 64)
+	w.engine.set(inspected(ownID, "web", "container:"+otherID, "null"))
+	w.engine.set(inspected(otherID, "db", "container:"+third, "null"))
+	w.engine.set(inspected(third, "far", "bridge", "null"))
+	for _, id := range []string{ownID, otherID, third} {
+		if status, body := w.get(t, "/containers/"+id+"/json"); status != 200 || !strings.Contains(body, `"Id":"`+id) {
+			t.Errorf("over two hops: %d %s", status, body)
+		}
+	}
 	w.engine.set(inspected(ownID, "web", "container:"+strings.Repeat("d", 64), "null"))
 	if status, body := w.get(t, "/containers/self/json"); status != 200 {
 		t.Errorf("the other one is gone: %d %s", status, body)
@@ -179,33 +191,35 @@ func TestP11NetworkOfAnotherContainer(t *testing.T) {
 }
 
 // P11: of a container that could answer others in the service's place, the log warns, once a
-// minute.
+// minute. This process, which is in the container as far as the service can tell, may write
+// to its own folder.
 func TestP11WritableFolder(t *testing.T) {
 	t.Parallel()
-	for folder, want := range map[string]int{"/run/dockreg": 1, "/run": 1, "/": 1, "/run/dock": 0, "/run/dockreg/more": 0, "/run/dockreg ro": 0} {
-		w := newWorld(t, func(s *Service) { s.Folder = "/run/dockreg" })
-		c := inspected(ownID, "web", "bridge", "null")
-		source, ro := strings.CutSuffix(folder, " ro")
-		c.Mounts = []container.MountPoint{{Source: source, Destination: "/x", RW: !ro}}
-		w.engine.set(c)
-		for range 3 {
-			if status, body := w.get(t, "/containers/self/json"); status != 200 {
-				t.Errorf("%d %s", status, body)
-			}
+	w := newWorld(t, func(s *Service) { s.Folder = t.TempDir() })
+	for range 3 {
+		if status, body := w.get(t, "/containers/self/json"); status != 200 {
+			t.Errorf("%d %s", status, body)
 		}
-		if n := strings.Count(w.logged(), "mount it read-only"); n != want {
-			t.Errorf("%s: %d warnings, want %d", folder, n, want)
-		}
+	}
+	if n := strings.Count(w.logged(), "a container could put another socket in the place of this service's"); n != 1 {
+		t.Errorf("%d warnings, want 1", n)
 	}
 }
 
-// A Docker that doesn't answer is a Docker that doesn't answer.
+// What the host has to mend is told to its log, and the container is told who can't be
+// asked; so also by a caller of which only Docker could say that it is in no container.
 func TestBrokenEngine(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.engine.breakDown(errors.New("docker is away"))
-	if status, body := w.get(t, "/containers/self/json"); status != 503 || !strings.Contains(body, "docker is away") {
-		t.Errorf("%d %s", status, body)
+	for name, w := range map[string]*world{"in a container": newWorld(t), "unknown": newWorldOf(t, cgroups{"": "/user.slice"})} {
+		w.engine.breakDown(errors.New("a secret of the host"))
+		for range 3 {
+			if status, body := w.get(t, "/containers/self/json"); status != 503 || !strings.Contains(body, "dockreg host can't ask Docker; its log says why") || strings.Contains(body, "secret") {
+				t.Errorf("%s: %d %s", name, status, body)
+			}
+		}
+		if n := strings.Count(w.logged(), `level=WARN msg="can't answer, because Docker can't be asked" err="a secret of the host"`); n != 1 {
+			t.Errorf("%s: %d warnings, want 1", name, n)
+		}
 	}
 }
 

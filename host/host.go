@@ -25,7 +25,7 @@ import (
 type Service struct {
 	Engine  Engine
 	Version string
-	Folder  string // of the socket, on the host
+	Folder  string // of the socket; empty: nobody can write there
 	Log     *slog.Logger
 
 	// Etcd makes a client of etcd's, which nobody else uses.
@@ -33,6 +33,7 @@ type Service struct {
 	// IPs are those at which consumers dial this host, beside those of its interfaces.
 	IPs []netip.Addr
 
+	folder     folder
 	containers *containers
 	admission  *admission
 	refusals   *refusals
@@ -86,6 +87,12 @@ func (s *Service) prepare() {
 		return
 	}
 	s.containers, s.admission, s.refusals = newContainers(s.Engine), newAdmission(), newRefusals(s.Log)
+	if s.Folder != "" {
+		var err error
+		if s.folder, err = folderOf(s.Folder); err != nil {
+			s.Log.Warn("can't tell who may write to the folder of this service's socket", "folder", s.Folder, "err", err)
+		}
+	}
 	if s.Etcd != nil {
 		s.wills = newWills(s.Etcd(), s.Etcd(), s.Log)
 	}

@@ -24,6 +24,9 @@ const sideBySide = 64
 // logged. A sidekick has one.
 const mostOfKeys = 4 << 10
 
+// mostTold bounds the reasons that are told of one outage: each member has its own.
+const mostTold = 20
+
 // retryPauses are between tries to revoke, the last one again and again.
 var retryPauses = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second}
 
@@ -34,36 +37,34 @@ var (
 )
 
 // leases asks etcd about leases, and revokes them.
+//
+// It has two clients, because a client makes one request at a time: what executes a last
+// will is not to wait for those who ask.
 type leases struct {
 	log     *slog.Logger
-	check   chan Etcd // holds what asks, unless it is in use
-	execute Etcd      // waits for nobody who asks
+	asking  chan Etcd // holds the client for that, unless it is in use
+	revoker Etcd
+	told    map[string]bool // what the log says of an etcd that is away
 }
 
-func newLeases(check, execute Etcd, log *slog.Logger) *leases {
-	l := &leases{log, make(chan Etcd, 1), execute}
-	l.check <- check
+func newLeases(asking, revoker Etcd, log *slog.Logger) *leases {
+	l := &leases{log, make(chan Etcd, 1), revoker, map[string]bool{}}
+	l.asking <- asking
 	return l
 }
 
 // close ends the connections to etcd, once nobody uses them.
 func (l *leases) close() {
-	(<-l.check).Close()
-	l.execute.Close()
+	(<-l.asking).Close()
+	l.revoker.Close()
 }
 
 // keys returns what hangs on a lease, and the TTL that it was granted.
 func (l *leases) keys(ctx context.Context, lease clientv3.LeaseID) (keys []string, ttl time.Duration, err error) {
-	select {
-	case client := <-l.check:
-		defer func() { l.check <- client }()
-		err = client.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
-			keys, ttl, err = attached(ctx, c, lease)
-			return err
-		})
-	case <-ctx.Done():
-		err = fmt.Errorf("etcd did not answer in time: %w", ctx.Err())
-	}
+	err = l.ask(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		keys, ttl, err = attached(ctx, c, lease)
+		return err
+	})
 	switch {
 	case err != nil:
 		return nil, 0, err
@@ -75,6 +76,30 @@ func (l *leases) keys(ctx context.Context, lease clientv3.LeaseID) (keys []strin
 		return nil, 0, refuse(http.StatusForbidden, errManyKeys)
 	}
 	return keys, ttl, nil
+}
+
+// reached makes sure that etcd answers.
+func (l *leases) reached(ctx context.Context) error { return l.ask(ctx, lookAtNone) }
+
+func (l *leases) ask(ctx context.Context, request func(context.Context, *clientv3.Client) error) error {
+	var err error
+	select {
+	case client := <-l.asking:
+		defer func() { l.asking <- client }()
+		err = client.Do(ctx, etcd.Timeout, request)
+	case <-ctx.Done():
+		err = fmt.Errorf("etcd did not answer in time: %w", ctx.Err())
+	}
+	if err != nil {
+		err = &unansweredError{"etcd", err}
+	}
+	return err
+}
+
+// lookAtNone asks about a lease that is not there.
+func lookAtNone(ctx context.Context, c *clientv3.Client) error {
+	_, _, err := attached(ctx, c, 1)
+	return err
 }
 
 // attached is the request behind keys. The TTL of a lease that is gone is 0.
@@ -122,7 +147,10 @@ func (l *leases) revokeAll(ctx context.Context, due <-chan []*lastWill) {
 		if len(left) > 0 {
 			left, err = l.revoke(ctx, left)
 		} else {
-			err = l.look(ctx)
+			err = l.revoker.Do(ctx, etcd.Timeout, lookAtNone)
+		}
+		if ctx.Err() == nil {
+			l.tell(err)
 		}
 		if pause = lookEvery; err != nil {
 			pause = retryPauses[min(fails, len(retryPauses)-1)]
@@ -133,45 +161,49 @@ func (l *leases) revokeAll(ctx context.Context, due <-chan []*lastWill) {
 	}
 }
 
-// look asks for a lease that is not there.
-func (l *leases) look(ctx context.Context) error {
-	return l.execute.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
-		_, _, err := attached(ctx, c, 1)
-		return err
-	})
+// tell logs that etcd can't be asked, each reason once, and that it can be again.
+func (l *leases) tell(err error) {
+	switch {
+	case err == nil && len(l.told) > 0:
+		l.log.Info("etcd can be asked again")
+		clear(l.told)
+	case err != nil && !l.told[err.Error()] && len(l.told) < mostTold:
+		l.told[err.Error()] = true
+		l.log.Warn("can't ask etcd; no last will is taken or executed until it answers", "err", err)
+	}
 }
 
 // revoke revokes leases, and returns those that it could not, with the reason.
 func (l *leases) revoke(ctx context.Context, due []*lastWill) (left []*lastWill, err error) {
 	var mu sync.Mutex
 	done := map[*lastWill]bool{}
-	err = l.execute.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
+	err = l.revoker.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
 		var running sync.WaitGroup
 		turns := make(chan struct{}, sideBySide)
-		for _, t := range due {
+		for _, will := range due {
 			running.Go(func() {
 				turns <- struct{}{}
 				defer func() { <-turns }()
-				failed := l.revokeOne(ctx, c, t)
+				failed := l.revokeOne(ctx, c, will)
 				mu.Lock()
 				defer mu.Unlock()
 				if failed != nil {
 					err = failed
 				} else {
-					done[t] = true
+					done[will] = true
 				}
 			})
 		}
 		running.Wait()
 		return err
 	})
-	for _, t := range due {
+	for _, will := range due {
 		switch {
-		case done[t]:
-		case time.Since(t.ended) > t.ttl:
-			l.log.Warn("etcd could not be told in time that the container has ended; the lease has lapsed", "keys", t.keys, "container", short(t.container), "err", err)
+		case done[will]:
+		case time.Since(will.ended) > will.ttl:
+			l.log.Warn("etcd could not be told in time that the container has ended; the lease has lapsed", "keys", will.keys, "container", short(will.container), "err", err)
 		default:
-			left = append(left, t)
+			left = append(left, will)
 		}
 	}
 	return left, err
@@ -179,25 +211,25 @@ func (l *leases) revoke(ctx context.Context, due []*lastWill) (left []*lastWill,
 
 // revokeOne revokes the lease, unless there is more on it than was there when it was
 // named. What a newer instance has taken over hangs on another one.
-func (l *leases) revokeOne(ctx context.Context, c *clientv3.Client, t *lastWill) error {
-	keys, ttl, err := attached(ctx, c, t.lease)
+func (l *leases) revokeOne(ctx context.Context, c *clientv3.Client, will *lastWill) error {
+	keys, ttl, err := attached(ctx, c, will.lease)
 	if err != nil {
 		return err
 	}
 	if ttl == 0 {
-		l.log.Debug("the container has ended; its lease was gone", "keys", t.keys, "container", short(t.container))
+		l.log.Debug("the container has ended; its lease was gone", "keys", will.keys, "container", short(will.container))
 		return nil
 	}
 	for _, key := range keys {
-		if !slices.Contains(t.keys, key) {
-			l.log.Warn("the container has ended; its last will is not executed", "err", errForeign, "key", key[:min(len(key), mostOfKeys)], "container", short(t.container))
+		if !slices.Contains(will.keys, key) {
+			l.log.Warn("the container has ended; its last will is not executed", "err", errForeign, "key", key[:min(len(key), mostOfKeys)], "container", short(will.container))
 			return nil
 		}
 	}
-	if _, err := c.Revoke(ctx, t.lease); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	if _, err := c.Revoke(ctx, will.lease); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return fmt.Errorf("revoke lease: %w", err)
 	}
-	l.log.Info("the container has ended; its keys are gone", "keys", keys, "container", short(t.container), "took", time.Since(t.ended).Round(100*time.Microsecond))
+	l.log.Info("the container has ended; its keys are gone", "keys", keys, "container", short(will.container), "took", time.Since(will.ended).Round(100*time.Microsecond))
 	return nil
 }
 

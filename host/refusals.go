@@ -13,7 +13,7 @@ const (
 	mostRefused = 1000
 )
 
-// refusals logs that callers were refused, and what else is wrong with them, now and then.
+// refusals logs that callers were refused, and what else was wrong, now and then.
 type refusals struct {
 	log *slog.Logger
 
@@ -30,25 +30,32 @@ func newRefusals(log *slog.Logger) *refusals {
 	return &refusals{log: log, told: map[string]told{}}
 }
 
-// tell logs that who was refused, unless that was told less than a minute ago.
-func (r *refusals) tell(who string, now time.Time, err error, attrs ...any) {
-	if before, due := r.due(who, now); due {
-		if before > 0 {
-			attrs = append(attrs, "before", before)
+// refused logs that who was refused, unless that was told less than a minute ago.
+func (r *refusals) refused(who string, now time.Time, err error, attrs ...any) {
+	if leftOut, due := r.due(who, now); due {
+		if leftOut > 0 {
+			attrs = append(attrs, "left_out", leftOut)
 		}
 		r.log.Warn("refused", append([]any{"err", err, "caller", who}, attrs...)...)
 	}
 }
 
-// warn logs what is wrong with who, in the same way.
-func (r *refusals) warn(who string, now time.Time, err error) {
+// warn logs, in the same way, that a container might do harm.
+func (r *refusals) warn(container string, now time.Time, err error) {
+	if _, due := r.due(container+" "+err.Error(), now); due {
+		r.log.Warn("a container could put another socket in the place of this service's", "err", err, "container", short(container))
+	}
+}
+
+// fault logs, in the same way, that Docker or etcd could not be asked.
+func (r *refusals) fault(who string, now time.Time, err error) {
 	if _, due := r.due(who+" "+err.Error(), now); due {
-		r.log.Warn("answered, and something is wrong", "err", err, "caller", who)
+		r.log.Warn("can't answer, because "+who+" can't be asked", "err", err)
 	}
 }
 
 // due says whether the log is to tell of what, and how often it did not since it did last.
-func (r *refusals) due(what string, now time.Time) (before int, due bool) {
+func (r *refusals) due(what string, now time.Time) (leftOut int, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last, known := r.told[what]

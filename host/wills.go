@@ -38,23 +38,24 @@ type lastWill struct {
 	keys      []string // of the container's own address, that hung on the lease
 	ttl       time.Duration
 	ended     time.Time     // of the container
-	sidekicks int           // how many wait to hear of the end of this service
+	waiting   int           // connections on which sidekicks wait to hear of the end of this service
 	withdrawn chan struct{} // closed
 }
 
 // willsOf is what a container has to leave.
 type willsOf struct {
-	first *first
+	first *firstProcess
 	wills []*lastWill // oldest first
 }
 
-// of returns the place of a lease's will, or -1.
-func (e *willsOf) of(lease clientv3.LeaseID) int {
-	return slices.IndexFunc(e.wills, func(t *lastWill) bool { return t.lease == lease })
+// place returns the place of a lease's will, or -1.
+func (of *willsOf) place(lease clientv3.LeaseID) int {
+	return slices.IndexFunc(of.wills, func(will *lastWill) bool { return will.lease == lease })
 }
 
 // wills are those of all containers.
 type wills struct {
+	log    *slog.Logger
 	leases *leases
 	fresh  chan *willsOf    // to be waited for
 	due    chan []*lastWill // of a container that has ended
@@ -65,6 +66,7 @@ type wills struct {
 
 func newWills(check, execute Etcd, log *slog.Logger) *wills {
 	return &wills{
+		log:    log,
 		leases: newLeases(check, execute, log),
 		fresh:  make(chan *willsOf), due: make(chan []*lastWill), kept: map[string]*willsOf{},
 	}
@@ -80,27 +82,35 @@ func (w *wills) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case e := <-w.fresh:
-			running.Go(func() { w.await(ctx, e) })
+		case of := <-w.fresh:
+			running.Go(func() { w.await(ctx, of) })
 		}
 	}
 }
 
 // await hands a container's wills on when it has ended.
-func (w *wills) await(ctx context.Context, e *willsOf) {
-	defer e.first.process.Close()
-	if err := e.first.process.Await(ctx); err != nil {
+func (w *wills) await(ctx context.Context, of *willsOf) {
+	defer of.first.process.Close()
+	err := of.first.process.Await(ctx)
+	if err != nil && ctx.Err() != nil {
 		return // this service ends
 	}
 	ended := time.Now()
 	w.mu.Lock()
-	left := e.wills
-	delete(w.kept, e.first.container)
-	for _, t := range left {
-		t.ended = ended
+	left := of.wills
+	delete(w.kept, of.first.container)
+	for _, will := range left {
+		will.ended = ended
+		if err != nil {
+			close(will.withdrawn) // its sidekick tells it anew
+		}
 	}
 	w.mu.Unlock()
-	if len(left) == 0 {
+	switch {
+	case err != nil:
+		w.log.Warn("can't wait for the end of a container; its last wills are to be told again", "err", err, "container", short(of.first.container))
+		return
+	case len(left) == 0:
 		return
 	}
 	select {
@@ -110,60 +120,60 @@ func (w *wills) await(ctx context.Context, e *willsOf) {
 }
 
 // take takes a will, or takes it again. The caller ends its waiting with leave.
-func (w *wills) take(ctx context.Context, hold func() (*first, error), t *lastWill) (*lastWill, error) {
+func (w *wills) take(ctx context.Context, hold func() (*firstProcess, error), will *lastWill) (*lastWill, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	e := w.kept[t.container]
-	if e != nil && e.first.process.Ended() {
+	of := w.kept[will.container]
+	if of != nil && of.first.process.Ended() {
 		return nil, errEnding // it may run again already, and what it had to leave is not due yet
 	}
-	if e == nil {
+	if of == nil {
 		held, err := hold()
 		if err != nil {
 			return nil, err
 		}
-		e = &willsOf{first: held}
+		of = &willsOf{first: held}
 		select {
-		case w.fresh <- e:
+		case w.fresh <- of:
 		case <-ctx.Done():
 			held.process.Close()
 			return nil, ctx.Err()
 		}
-		w.kept[t.container] = e
+		w.kept[will.container] = of
 	}
-	if i := e.of(t.lease); i >= 0 {
-		known := e.wills[i]
-		known.keys, known.ttl = t.keys, t.ttl
-		t = known
+	if i := of.place(will.lease); i >= 0 {
+		known := of.wills[i]
+		known.keys, known.ttl = will.keys, will.ttl
+		will = known
 	} else {
-		if len(e.wills) >= mostWills {
-			i := slices.IndexFunc(e.wills, func(o *lastWill) bool { return o.sidekicks == 0 })
+		if len(of.wills) >= mostWills {
+			i := slices.IndexFunc(of.wills, func(former *lastWill) bool { return former.waiting == 0 })
 			if i < 0 {
 				return nil, refuse(http.StatusTooManyRequests, errManyWills)
 			}
-			e.wills = slices.Delete(e.wills, i, i+1) // a sidekick was killed: it has another lease by now
+			of.wills = slices.Delete(of.wills, i, i+1) // a sidekick was killed: it has another lease by now
 		}
-		e.wills = append(e.wills, t)
+		of.wills = append(of.wills, will)
 	}
-	t.sidekicks++
-	return t, nil
+	will.waiting++
+	return will, nil
 }
 
 // leave is the end of a sidekick's waiting, or of the sidekick. Its will stays.
-func (w *wills) leave(t *lastWill) {
+func (w *wills) leave(will *lastWill) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t.sidekicks--
+	will.waiting--
 }
 
 // withdraw forgets a will.
 func (w *wills) withdraw(container string, lease clientv3.LeaseID) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if e := w.kept[container]; e != nil {
-		if i := e.of(lease); i >= 0 {
-			close(e.wills[i].withdrawn)
-			e.wills = slices.Delete(e.wills, i, i+1)
+	if of := w.kept[container]; of != nil {
+		if i := of.place(lease); i >= 0 {
+			close(of.wills[i].withdrawn)
+			of.wills = slices.Delete(of.wills, i, i+1)
 			return nil
 		}
 	}

@@ -21,10 +21,16 @@ import (
 
 // awayEtcd answers nothing. It stands in for what takes half a minute with a real one; those
 // are in the e2e tests.
-type awayEtcd struct{ asked atomic.Int64 }
+type awayEtcd struct {
+	asked atomic.Int64
+	back  atomic.Bool
+}
 
 func (e *awayEtcd) Do(ctx context.Context, within time.Duration, _ func(context.Context, *clientv3.Client) error) error {
 	e.asked.Add(1)
+	if e.back.Load() {
+		return nil
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -40,10 +46,10 @@ func newTestWills() *wills {
 }
 
 // holding is how take takes hold of a process.
-func holding(pid int) func() (*first, error) {
-	return func() (*first, error) {
+func holding(pid int) func() (*firstProcess, error) {
+	return func() (*firstProcess, error) {
 		process, err := pidfd.Hold(pid)
-		return &first{container: ownID, pid: pid, process: process}, err
+		return &firstProcess{container: ownID, pid: pid, process: process}, err
 	}
 }
 
@@ -86,7 +92,7 @@ func TestP11DueAtTheEnd(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("nothing is due")
 	}
-	if _, err := w.take(t.Context(), func() (*first, error) { return nil, errNoContainer }, willFor(4)); !errors.Is(err, errNoContainer) {
+	if _, err := w.take(t.Context(), func() (*firstProcess, error) { return nil, errNoContainer }, willFor(4)); !errors.Is(err, errNoContainer) {
 		t.Errorf("after the end: %v", err)
 	}
 }
@@ -135,7 +141,7 @@ func TestManyWills(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	again, err := take(5)
-	if err != nil || again.sidekicks != 2 {
+	if err != nil || again.waiting != 2 {
 		t.Fatalf("told again: %v, %v", again, err)
 	}
 	for range 2 {
@@ -154,7 +160,33 @@ func TestManyWills(t *testing.T) {
 	w.kept[ownID].first.process.Close()
 }
 
-// An etcd that is away is asked again and again, until the lease has lapsed.
+// A container whose end can't be waited for has to be told of again, and is.
+func TestWillsToldAgain(t *testing.T) {
+	t.Parallel()
+	w := newTestWills()
+	pid, _ := start(t)
+	fresh := make(chan *willsOf, 1)
+	go func() { fresh <- <-w.fresh }()
+	will, err := w.take(t.Context(), holding(pid), willFor(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := <-fresh
+	of.first.process.Close()
+	w.await(t.Context(), of)
+	select {
+	case <-will.withdrawn:
+	default:
+		t.Error("its sidekick does not hear of it")
+	}
+	go func() { (<-w.fresh).first.process.Close() }()
+	if _, err := w.take(t.Context(), holding(pid), willFor(1)); err != nil {
+		t.Errorf("told again: %v", err)
+	}
+}
+
+// An etcd that is away is asked again and again, until the lease has lapsed. The log tells
+// each reason once, and when it is over.
 func TestRevokedUntilTheLeaseHasLapsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -175,12 +207,19 @@ func TestRevokedUntilTheLeaseHasLapsed(t *testing.T) {
 		due <- []*lastWill{will}
 		time.Sleep(time.Until(will.ended.Add(will.ttl)) - time.Millisecond)
 		synctest.Wait()
-		if asked := execute.asked.Load(); asked < 8 || logged() != "" {
+		const away = `level=WARN msg="can't ask etcd; no last will is taken or executed until it answers" err="etcd is away"`
+		if asked := execute.asked.Load(); asked < 8 || strings.Count(logged(), away) != 1 || strings.Count(logged(), "\n") != 1 {
 			t.Errorf("asked %d times while the lease lives, and logged %q", asked, logged())
 		}
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		if strings.Count(logged(), "etcd could not be told in time that the container has ended") != 1 {
+			t.Errorf("logged %q", logged())
+		}
+		execute.back.Store(true)
+		time.Sleep(2 * lookEvery)
+		synctest.Wait()
+		if strings.Count(logged(), `level=INFO msg="etcd can be asked again"`) != 1 {
 			t.Errorf("logged %q", logged())
 		}
 		cancel()
@@ -207,6 +246,11 @@ func TestP11OwnKeys(t *testing.T) {
 		"on one IP":              {`[{"HostIp": "10.9.9.9", "HostPort": "32768"}]`, "bridge", "", "/service/10.9.9.9:32768", nil},
 		"of IPv6":                {`[{"HostIp": "2001:db8::1", "HostPort": "32768"}]`, "bridge", "", "/a/b/[2001:db8::1]:32768", nil},
 		"translated":             {everywhere, "bridge", "203.0.113.7", "/service/203.0.113.7:32768", nil},
+		"of a DNS label":         {everywhere, "bridge", "", "/skydns/example/web/127-0-0-1-32768", nil},
+		"of Traefik":             {everywhere, "bridge", "", "traefik/http/services/web/loadbalancer/servers/127-0-0-1-32768/url", nil},
+		"another one's label":    {everywhere, "bridge", "", "/skydns/example/web/127-0-0-1-32769", errForeign},
+		"two addresses":          {everywhere, "bridge", "", "/web/10-1-0-102-32768/127.0.0.1:32768", errForeign},
+		"as a folder":            {everywhere, "bridge", "", "/service/127.0.0.1:32768/x", errForeign},
 		"two keys":               {everywhere, "bridge", "", "/a/127.0.0.1:32768 /b/127.0.0.1:32768", nil},
 		"another port":           {everywhere, "bridge", "", "/service/127.0.0.1:32770", errForeign},
 		"another host's IP":      {everywhere, "bridge", "", "/service/10.1.0.102:32768", errForeign},

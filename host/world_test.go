@@ -52,6 +52,8 @@ type fakeEngine struct {
 	knows  map[string]container.InspectResponse
 	broken error
 	lists  int
+
+	inspected func() // after an answer, if it is not nil
 }
 
 func (e *fakeEngine) Running(context.Context) (ids []string, err error) {
@@ -68,6 +70,9 @@ func (e *fakeEngine) Inspect(_ context.Context, id string) (container.InspectRes
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c, ok := e.knows[id]
+	if e.inspected != nil {
+		e.inspected()
+	}
 	if !ok && e.broken == nil {
 		return c, cerrdefs.ErrNotFound
 	}
@@ -165,7 +170,7 @@ func (w *world) pretend(t *testing.T, id string, pid int, in cgroups) {
 	}
 	w.containers.mu.Lock()
 	defer w.containers.mu.Unlock()
-	w.containers.first[id] = &first{id, pid, process, in}
+	w.containers.running[id] = &firstProcess{id, pid, process, in}
 }
 
 // say sends text, and returns all that comes back until the service closes the

@@ -42,7 +42,7 @@ func Check(kinds []Kind, meta map[string]string, weight int) error {
 func checkMeta(kinds []Kind, meta map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(meta)) {
 		switch {
-		case name == "" || !isPlain(name):
+		case name == "" || !IsPlain(name):
 			return errors.New("the name of meta is empty, has a control character or is not UTF-8; give a name such as version")
 		case !utf8.ValidString(meta[name]):
 			return fmt.Errorf("the value of meta %s is not UTF-8; give plain text", name)

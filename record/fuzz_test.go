@@ -27,7 +27,7 @@ func FuzzRecords(f *testing.F) {
 		if ok {
 			i.Address = netip.AddrPortFrom(ip, port)
 		}
-		k, err := Parse(text, Options{Parent: parent, Value: value, NoPort: !ok, Meta: i.Meta})
+		k, err := Parse(text, Options{Parent: parent, Value: value, NoPort: !ok, Meta: i.Meta, Host: i.Host})
 		if err != nil {
 			mustBeAnError(t, err)
 			return

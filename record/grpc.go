@@ -18,12 +18,12 @@ var errTwoWeights = errors.New("meta has a weight of its own; give one of the tw
 type update struct {
 	Op       uint8 // 0: added
 	Addr     string
-	Metadata any // null, or an object of texts, and of the weight, which is a number
+	Metadata any // null, or a text: an object of texts, and of the weight, which is a number
 }
 
 // parseGRPC makes TARGET/<ip>:<port> with the value
-// {"Op":0,"Addr":"ip:port","Metadata":null}; with meta or a weight, Metadata is an object
-// such as {"version":"2","weight":10}.
+// {"Op":0,"Addr":"ip:port","Metadata":null}; with meta or a weight, Metadata is a text that
+// is JSON in turn, such as "{\"version\":\"2\",\"weight\":10}".
 //
 // gRPC clients of etcd's package naming/resolver read it, as etcd:///TARGET
 // (naming/endpoints/endpoints_impl.go: each value below TARGET and a slash is decoded, and
@@ -34,8 +34,7 @@ type update struct {
 // URL, where ?, # and % mean something else. Metadata is for who reads endpoints without
 // the resolver: that of etcd 3.7 leaves it out, and those of 3.5 and 3.6 hand it on to
 // gRPC, which compares it, and in versions up to 1.71 at least panics where it is an
-// object (clientconn.go, equalAddressIgnoringBalAttributes). So it is null unless people
-// ask for more.
+// object (clientconn.go, equalAddressIgnoringBalAttributes). A text can be compared.
 func parseGRPC(rest string, _ Options) (Kind, error) {
 	target, err := parsePrefix("grpc", "target", rest)
 	switch {
@@ -77,7 +76,8 @@ func metadataOf(i Instance) (any, error) {
 		}
 		all[metaWeight] = i.Weight
 	}
-	return all, nil
+	text, err := json.Marshal(all)
+	return string(text), err
 }
 
 func verifyUpdate(address, value string) error {
@@ -88,14 +88,14 @@ func verifyUpdate(address, value string) error {
 	if _, err := parseAddress(u.Addr); err != nil {
 		return err
 	}
-	_, isObject := u.Metadata.(map[string]any)
+	text, isText := u.Metadata.(string)
 	switch {
 	case u.Op != 0:
 		return errors.New("an endpoint that is not added; Op is 0")
 	case u.Addr != address:
 		return errors.New("not the key of its address")
-	case u.Metadata != nil && !isObject:
-		return errors.New("metadata that is neither an object nor null")
+	case u.Metadata != nil && (!isText || decodeStrictly(text, &map[string]any{}) != nil):
+		return errors.New("metadata that is neither null nor the text of an object, and one that is an object itself makes clients of older versions panic")
 	}
 	return nil
 }

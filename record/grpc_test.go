@@ -12,10 +12,10 @@ func TestGRPC(t *testing.T) {
 	mustMake(t, k, v6, Record{"service/web/[2001:db8::1]:49155", `{"Op":0,"Addr":"[2001:db8::1]:49155","Metadata":null}`})
 	mustMake(t, k, with(v4, map[string]string{"version": "2", "a-b": "\"<\n"}, 10), Record{
 		"service/web/10.1.0.101:49155",
-		`{"Op":0,"Addr":"10.1.0.101:49155","Metadata":{"a-b":"\"\u003c\n","version":"2","weight":10}}`,
+		`{"Op":0,"Addr":"10.1.0.101:49155","Metadata":"{\"a-b\":\"\\\"\\u003c\\n\",\"version\":\"2\",\"weight\":10}"}`,
 	})
 	mustMake(t, k, with(v4, nil, 10), Record{
-		"service/web/10.1.0.101:49155", `{"Op":0,"Addr":"10.1.0.101:49155","Metadata":{"weight":10}}`,
+		"service/web/10.1.0.101:49155", `{"Op":0,"Addr":"10.1.0.101:49155","Metadata":"{\"weight\":10}"}`,
 	})
 }
 
@@ -75,14 +75,15 @@ func TestGRPCVerifies(t *testing.T) {
 	const key = "web/10.1.0.101:49155"
 	const endpoint = `not an endpoint of etcd's; it is such as {"Op":0,"Addr":"10.1.0.101:49155","Metadata":null}`
 	mustNotVerify(t, mustParse(t, "grpc:web")[0], map[Record]string{
-		{key, "10.1.0.101:49155"}:                             endpoint,
-		{key, `{"Op":"0","Addr":"10.1.0.101:49155"}`}:         endpoint,
-		{key, `{"Address":"10.1.0.101:49155"}`}:               endpoint,
-		{key, `{"Addr":"10.1.0.101:49155"} {}`}:               endpoint,
-		{key, `{"Op":1,"Addr":"10.1.0.101:49155"}`}:           "an endpoint that is not added; Op is 0",
-		{key, `{"Addr":"10.1.0.102:49155"}`}:                  "not the key of its address",
-		{key, `{"Addr":"web:49155"}`}:                         "not an address; give one such as 10.1.0.101:49155 or [2001:db8::1]:49155",
-		{key, `{"Addr":"10.1.0.101:49155","Metadata":"a=b"}`}: "metadata that is neither an object nor null",
-		{"webs/10.1.0.101:49155", "{}"}:                       "the key is not below web/",
+		{key, "10.1.0.101:49155"}:                                 endpoint,
+		{key, `{"Op":"0","Addr":"10.1.0.101:49155"}`}:             endpoint,
+		{key, `{"Address":"10.1.0.101:49155"}`}:                   endpoint,
+		{key, `{"Addr":"10.1.0.101:49155"} {}`}:                   endpoint,
+		{key, `{"Op":1,"Addr":"10.1.0.101:49155"}`}:               "an endpoint that is not added; Op is 0",
+		{key, `{"Addr":"10.1.0.102:49155"}`}:                      "not the key of its address",
+		{key, `{"Addr":"web:49155"}`}:                             "not an address; give one such as 10.1.0.101:49155 or [2001:db8::1]:49155",
+		{key, `{"Addr":"10.1.0.101:49155","Metadata":"a=b"}`}:     "metadata that is neither null nor the text of an object, and one that is an object itself makes clients of older versions panic",
+		{key, `{"Addr":"10.1.0.101:49155","Metadata":{"a":"b"}}`}: "metadata that is neither null nor the text of an object, and one that is an object itself makes clients of older versions panic",
+		{"webs/10.1.0.101:49155", "{}"}:                           "the key is not below web/",
 	})
 }

@@ -49,7 +49,7 @@ func parsePrefix(name, what, rest string) (string, error) {
 		return "", fmt.Errorf("the %s is where Traefik reads, which may take no change any more with a key of another format there; give traefik:NAME, or another %s",
 			what, what)
 	}
-	if err := checkKey(prefix); err != nil {
+	if err := CheckKey(prefix); err != nil {
 		return "", fmt.Errorf("the %s %w", what, err)
 	}
 	return prefix, nil

@@ -32,6 +32,23 @@ func (i Instance) ID() string {
 	return strings.NewReplacer(".", "-", ":", "-").Replace(ip) + "-" + strconv.Itoa(int(i.Address.Port()))
 }
 
+// ParseID returns the address of which a text is the ID.
+func ParseID(text string) (netip.AddrPort, bool) {
+	cut := strings.LastIndexByte(text, '-')
+	if cut < 0 {
+		return netip.AddrPort{}, false
+	}
+	for _, separator := range []string{".", ":"} {
+		ip, _ := netip.ParseAddr(strings.ReplaceAll(text[:cut], "-", separator))
+		port, _ := strconv.ParseUint(text[cut+1:], 10, 16)
+		at := netip.AddrPortFrom(ip, uint16(port))
+		if (Instance{Address: at}).ID() == text {
+			return at, ip.IsValid()
+		}
+	}
+	return netip.AddrPort{}, false
+}
+
 // dialable fails unless another host can dial the address.
 func (i Instance) dialable() error {
 	ip := i.Address.Addr()

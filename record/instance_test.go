@@ -21,6 +21,11 @@ func TestID(t *testing.T) {
 			t.Errorf("ID of %s: %s, want %s", address, got, want)
 		}
 	}
+	for _, text := range []string{"", "-", "-80", "web", "10-1-0-101", "10-1-0-101-", "10-1-0-101-49155x", "010-1-0-101-49155", "10-1-0-101-65536", "10-1-0-101-080", "10.1.0.101-80", "2001-db8-0-0-0-0-0-1-80"} {
+		if at, ok := ParseID(text); ok {
+			t.Errorf("%q is taken for the ID of %s", text, at)
+		}
+	}
 	if got := portless.ID(); got != "" {
 		t.Errorf("ID without an address: %s", got)
 	}
@@ -45,6 +50,9 @@ func FuzzID(f *testing.F) {
 		for _, id := range []string{i.ID(), j.ID()} {
 			if len(id) > 45 || !isLabel(id) || !oneLabel.MatchString(id) {
 				t.Errorf("%s is no label", id)
+			}
+			if at, ok := ParseID(id); !ok || at != i.Address && at != j.Address {
+				t.Errorf("%s is read as %s, %v", id, at, ok)
 			}
 		}
 		if (i.ID() == j.ID()) != (i.Address == j.Address) {

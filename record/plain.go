@@ -19,7 +19,7 @@ func parsePlain(rest string, o Options) (Kind, error) {
 	case strings.HasPrefix(o.Parent, "/") || strings.HasSuffix(o.Parent, "/"):
 		return Kind{}, errors.New("the parent of plain's key starts or ends with a slash, which is added; give it without, such as service/web")
 	}
-	if err := checkKey(o.Parent); err != nil {
+	if err := CheckKey(o.Parent); err != nil {
 		return Kind{}, fmt.Errorf("the parent of plain's key: %w", err)
 	}
 	prefix := "/" + o.Parent + "/"

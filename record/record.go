@@ -15,14 +15,23 @@ import (
 // Record is a key in etcd, and what is stored under it.
 type Record struct{ Key, Value string }
 
+// Records are those of one instance, which are written together and vanish together. There
+// is at least one, and no two have the same key.
+type Records []Record
+
+// Key is the first one's, which stands for all where one is shown.
+func (r Records) Key() string { return r[0].Key }
+
 // Options are what a kind needs to know that its text doesn't say.
 type Options struct {
 	Parent string // of the plain record's key, without slashes around it
 	Value  string // of the plain record
 	// NoPort says that the instance has no port: a kind that needs one is a mistake.
 	NoPort bool
-	// Meta is the instance's, so that a template that uses what it lacks is a mistake.
+	// Meta and Host are the instance's, so that a template that uses what it lacks is a
+	// mistake.
 	Meta map[string]string
+	Host string
 }
 
 // Kind is a kind of record as it was given; Parse makes one. It is safe for
@@ -121,7 +130,7 @@ func syntax(fits func(format) bool) string {
 
 // sampleOf is an instance that is made up, at an address for documentation (RFC 5737).
 func sampleOf(o Options) Instance {
-	i := Instance{Host: "sample-host", Container: "sample-container", Meta: o.Meta}
+	i := Instance{Host: o.Host, Container: "sample-container", Meta: o.Meta}
 	if !o.NoPort {
 		i.Address = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 49155)
 	}
@@ -134,7 +143,7 @@ func (k Kind) String() string { return k.text }
 // Records returns the records of an instance: the same ones in the same order each
 // time, and all of them as Verify wants them. What the kind has no place for, it leaves
 // out: Check tells.
-func (k Kind) Records(i Instance) ([]Record, error) {
+func (k Kind) Records(i Instance) (Records, error) {
 	if k.needsPort || i.Address.IsValid() {
 		if err := i.dialable(); err != nil {
 			return nil, err

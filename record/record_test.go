@@ -16,7 +16,7 @@ var (
 )
 
 // options are those of the plain record.
-var options = Options{Parent: "service/web", Value: "hello"}
+var options = Options{Parent: "service/web", Value: "hello", Host: "sample-host"}
 
 // with returns an instance with meta and a weight.
 func with(i Instance, meta map[string]string, weight int) Instance {

@@ -10,7 +10,7 @@ import (
 )
 
 // fieldNames is what a template can use of an instance.
-const fieldNames = ".IP, .Port, .Address, .ID, .Host, .Container or .Meta.name, of a name that meta has"
+const fieldNames = ".IP, .Port, .Address, .ID, .Container, .Host if the host's name is given, or .Meta.name of a name that meta has"
 
 // mostValue bounds what a template makes; etcd takes 1.5 MiB at once.
 const mostValue = 64 << 10
@@ -62,7 +62,7 @@ func parseTemplate(text string, o Options) (Kind, error) {
 		_, err := fill(fields)
 		return err != nil
 	}
-	if _, err := fill(sampleOf(Options{Meta: o.Meta}).fields()); err != nil {
+	if _, err := fill(sampleOf(Options{Meta: o.Meta, Host: o.Host}).fields()); err != nil {
 		return Kind{}, err
 	}
 	return Kind{

@@ -6,7 +6,7 @@ import (
 )
 
 // metaOptions are those of instances with meta.
-var metaOptions = Options{Meta: map[string]string{"version": "2", "a-b": `"c"`}}
+var metaOptions = Options{Host: "sample-host", Meta: map[string]string{"version": "2", "a-b": `"c"`}}
 
 func TestTemplate(t *testing.T) {
 	t.Parallel()
@@ -44,14 +44,14 @@ func TestTemplateIsCutAtTheFirstEquals(t *testing.T) {
 // TestTemplateOfAnInstanceWithoutAPort uses what such an instance has.
 func TestTemplateOfAnInstanceWithoutAPort(t *testing.T) {
 	t.Parallel()
-	o := Options{NoPort: true, Meta: map[string]string{"a": "b"}}
+	o := Options{NoPort: true, Host: "sample-host", Meta: map[string]string{"a": "b"}}
 	mustMake(t, mustParseWith(t, o, "/batch/{{.Container}}={{.Host}} {{.Meta.a}}")[0], with(portless, o.Meta, 0), Record{"/batch/web-1", "node1 b"})
 }
 
 // TestTemplateShowsAMistakeAtStart: a field that is not there is no <no value> in etcd.
 func TestTemplateShowsAMistakeAtStart(t *testing.T) {
 	t.Parallel()
-	const fields = ", which the instance has not; give .IP, .Port, .Address, .ID, .Host, .Container or .Meta.name, of a name that meta has"
+	const fields = ", which the instance has not; give .IP, .Port, .Address, .ID, .Container, .Host if the host's name is given, or .Meta.name of a name that meta has"
 	const loop = " has a loop or another template in it; give fields as in {{.ID}}, functions, if and with"
 	mustRefuse(t, metaOptions, map[string]string{
 		"=a":                                     "no key before the =; give KEY=VALUE, such as /web/{{.ID}}={{.Address}}",
@@ -60,7 +60,7 @@ func TestTemplateShowsAMistakeAtStart(t *testing.T) {
 		"/web={{.Meta.zone}}":                    "the value uses zone" + fields,
 		`/web={{index .Meta "zone"}}`:            "the value uses zone" + fields,
 		"/web={{.Weight}}":                       "the value uses Weight" + fields,
-		"/web={{.Host.Name}}":                    "the value can't be filled in: can't evaluate field Name in type interface {}; give .IP, .Port, .Address, .ID, .Host, .Container or .Meta.name, of a name that meta has",
+		"/web={{.Host.Name}}":                    "the value can't be filled in: can't evaluate field Name in type interface {}; give .IP, .Port, .Address, .ID, .Container, .Host if the host's name is given, or .Meta.name of a name that meta has",
 		"/web={{IP}}":                            `the value is no template: 1: function "IP" not defined; give fields as in {{.ID}}`,
 		"/web={{.IP":                             "the value is no template: 1: unclosed action; give fields as in {{.ID}}",
 		"/web={{}}":                              "the value is no template: 1: missing value for command; give fields as in {{.ID}}",
@@ -90,7 +90,7 @@ func TestTemplateLacksWhatIsEmpty(t *testing.T) {
 		"/a={{.Meta.a}}":     "the value uses a, which the instance has not; give ",
 		"/a/{{.Meta.b}}/c=d": `record "/a//c": has a part that is empty, . or ..; give names`,
 	} {
-		k := mustParseWith(t, Options{Meta: map[string]string{"a": "1", "b": "2"}}, text)[0]
+		k := mustParseWith(t, Options{Host: "sample-host", Meta: map[string]string{"a": "1", "b": "2"}}, text)[0]
 		i := Instance{Address: v4.Address, Meta: map[string]string{"b": ""}}
 		if got, err := k.Records(i); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %q, %v\nwant %s", text, got, err, want)

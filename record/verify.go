@@ -46,7 +46,7 @@ func Verify(records []Record) error {
 // checkRecord is what holds for records of every kind, and for what CoreDNS reads, of
 // whatever kind it is: one value there that it can't read is the end of many answers.
 func checkRecord(r Record) error {
-	if err := checkKey(r.Key); err != nil {
+	if err := CheckKey(r.Key); err != nil {
 		return err
 	}
 	if strings.HasPrefix(r.Key, skydnsRoot) {
@@ -56,9 +56,9 @@ func checkRecord(r Record) error {
 	return nil
 }
 
-// checkKey fails unless a key is one that people can read, and that means the same to
+// CheckKey fails unless a key is one that people can read, and that means the same to
 // consumers that clean paths up.
-func checkKey(key string) error {
+func CheckKey(key string) error {
 	parts := strings.Split(strings.TrimPrefix(key, "/"), "/")
 	switch {
 	case key == "":
@@ -67,12 +67,13 @@ func checkKey(key string) error {
 		return errors.New("ends with a slash; give it without")
 	case slices.Contains(parts, "") || slices.Contains(parts, ".") || slices.Contains(parts, ".."):
 		return errors.New("has a part that is empty, . or ..; give names with a slash between, such as service/web")
-	case !isPlain(key):
+	case !IsPlain(key):
 		return errors.New("has a control character, or is not UTF-8; give plain text, such as service/web")
 	}
 	return nil
 }
 
-func isPlain(text string) bool {
+// IsPlain says whether a text is UTF-8 without control characters.
+func IsPlain(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }

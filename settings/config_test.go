@@ -11,15 +11,14 @@ import (
 	"time"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/record"
 	"dockreg/sidekick"
 	"dockreg/sidekick/docker"
 )
 
 func TestConfig(t *testing.T) {
-	few := sidekick.Config{Parent: "service", Value: "running", Interval: 5 * time.Second, Timeout: 3 * time.Second, Rise: 1, Fall: 1, TTL: 20 * time.Second}
-	flagged := few
-	flagged.Value = "flag"
-	all := sidekick.Config{Parent: "service/web", Value: "", Interval: time.Minute, Timeout: time.Minute, Rise: 2, Fall: 3, TTL: 244 * time.Second, Drain: 2500 * time.Millisecond}
+	few := sidekick.Config{Interval: 5 * time.Second, Timeout: 3 * time.Second, Rise: 1, Fall: 1, TTL: 20 * time.Second}
+	all := sidekick.Config{Interval: time.Minute, Timeout: time.Minute, Rise: 2, Fall: 3, TTL: 244 * time.Second, Drain: 2500 * time.Millisecond}
 	for name, tt := range map[string]struct {
 		args string
 		env  map[string]string
@@ -30,6 +29,7 @@ func TestConfig(t *testing.T) {
 			want: config{
 				check:    "http:/",
 				sidekick: few,
+				records:  record.Records{{Key: "/service/192.0.2.1:49155", Value: "running"}},
 				etcd:     etcd.Config{Endpoints: []string{"http://10.1.0.101:2379"}},
 				docker:   docker.Config{Host: "unix:///var/run/docker.sock", Port: 8000, UserAgent: "agent"},
 			},
@@ -40,6 +40,7 @@ func TestConfig(t *testing.T) {
 			want: config{
 				check:    "exec:check (arguments: 2)",
 				sidekick: all,
+				records:  record.Records{{Key: "/service/web/[2001:db8::1]:1", Value: ""}},
 				etcd:     etcd.Config{Endpoints: []string{"https://a:1", "https://b:2", "https://[::1]:3"}},
 				docker:   docker.Config{Host: "tcp://d:2375", Container: "web-1", Port: 65535, IP: netip.MustParseAddr("2001:db8::1"), UserAgent: "agent"},
 				address:  "[2001:db8::1]:1",
@@ -54,6 +55,7 @@ func TestConfig(t *testing.T) {
 			want: config{
 				check:    "http:/",
 				sidekick: few,
+				records:  record.Records{{Key: "/service/192.0.2.1:49155", Value: "running"}},
 				etcd:     etcd.Config{Endpoints: []string{"http://a:1", "http://b:2"}, Username: "joe", Password: "p@ss,w"},
 				docker:   docker.Config{Host: "unix:///run/host/d.sock", Port: 8000, IP: netip.MustParseAddr("10.1.0.101"), UserAgent: "agent"},
 				level:    slog.LevelError,
@@ -67,7 +69,8 @@ func TestConfig(t *testing.T) {
 			},
 			want: config{
 				check:    "http:/",
-				sidekick: flagged,
+				sidekick: few,
+				records:  record.Records{{Key: "/service/10.1.0.101:9000", Value: "flag"}},
 				etcd:     etcd.Config{Endpoints: []string{"http://a:1"}},
 				docker:   docker.Config{Port: 8000, IP: netip.MustParseAddr("10.1.0.101"), UserAgent: "agent"}, // DOCKER_HOST is not asked
 				address:  "10.1.0.101:9000",

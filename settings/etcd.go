@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/record"
 )
 
 // passwordEnv is no setting: a flag's value shows in the process list.
@@ -147,7 +148,7 @@ func parseUser(text string) (string, error) {
 	switch {
 	case colon: // what follows is a password, most likely
 		return "", quotef(name+":…", "a colon in the user's name; give the name alone, and the password by --etcd-password-file or %s", passwordEnv)
-	case name == "" || !isPlain(name):
+	case name == "" || !record.IsPlain(name):
 		return "", errors.New("empty, or not plain text; give the name of a user that etcd knows")
 	}
 	return name, nil

@@ -54,7 +54,8 @@ func (h *Host) Etcd() (etcd.Config, bool) {
 			f.blamef("about an etcd, and none is given; give --etcd too, or leave this away")
 		}
 	}
-	if h.ips.isGiven() && !h.ips.wrong {
+	// What the environment says, a sidekick may share, which needs the same.
+	if len(h.ips.byFlag()) > 0 && !h.ips.wrong {
 		h.ips.blamef("for last wills, which are taken with an etcd alone; give --etcd too, or leave this away")
 	}
 	return etcd.Config{}, false

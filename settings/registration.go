@@ -8,6 +8,7 @@ import (
 
 	"dockreg/etcdreg/etcd"
 	"dockreg/probe"
+	"dockreg/record"
 	"dockreg/sidekick"
 	"dockreg/sidekick/docker"
 )
@@ -20,7 +21,7 @@ type Registration struct {
 
 	port, hostPort *Setting[uint16]
 	ip             *Setting[netip.Addr]
-	key, value     *Setting[string]
+	records        *Records
 	container      *Setting[string]
 
 	check             *Setting[string]
@@ -35,11 +36,10 @@ type Registration struct {
 func (s *Set) Registration(agent string) *Registration {
 	r := &Registration{
 		set: s, docker: s.Docker(), agent: agent,
-		port:      add(s, define(groupWhat, "port", "N", "", "the app's port inside the container; required"), parsePort),
+		port:      add(s, define(groupWhat, "port", "N", "", "the app's port inside the container; needed, unless the check is\nan exec: and no record names a port"), parsePort),
 		ip:        add(s, define(groupWhat, "ip", "ADDR", "", "host IP to register, v4 or v6; by default the one that Docker\npublished the port on, and needed where that is 0.0.0.0 or ::"), parseIP),
 		hostPort:  add(s, define(groupWhat, "host-port", "N", "", "host port to register, without asking Docker; needs --ip"), parsePort),
-		key:       add(s, define(groupWhat, "key", "NAME", "service", "parent of the key; may hold inner slashes: service/web"), parseKey),
-		value:     add(s, define(groupWhat, "value", "TEXT", "running", "the record: what is stored under the key"), anyText),
+		records:   s.records(),
 		ttl:       add(s, define(groupWhere, "ttl", "TIME", "20s", "how long the key outlives a dockreg that was killed; whole\nseconds, at least fall x interval + timeout + 4s"), parseTTL),
 		check:     add(s, define(groupCheck, "check", "KIND", "http:/", "http:/path or https:/path, which pass on 2xx and 3xx; tcp; grpc\nor grpc:service; exec:command arguments, run without\na shell"), anyText),
 		interval:  add(s, define(groupCheck, "interval", "TIME", "5s", "from the start of one probe to the start of the next"), parseSpan),
@@ -47,10 +47,9 @@ func (s *Set) Registration(agent string) *Registration {
 		rise:      add(s, define(groupCheck, "rise", "N", "1", "passes in a row to register"), parseCount),
 		fall:      add(s, define(groupCheck, "fall", "N", "1", "failures in a row to deregister"), parseCount),
 		container: add(s, define(groupContainer, "container", "ID", "", "this container's id or name; by default found out"), parseContainer),
-		drain:     add(s, define(groupRuns, "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting"), parseTime),
+		drain:     add(s, define(groupRuns, "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting; by\ndefault as long as consumers of other records than plain need"), parseTime),
 		dryRun:    add(s, define(groupRuns, "dry-run", "", "", "find everything out, probe once, write nothing; say whether the\napp would be registered, and exit with 0, or why not, and with 1"), parseBool),
 	}
-	r.port.required = "give the app's port inside the container, such as --port 8000"
 	r.check.secret = true
 	r.docker.unless(r.hostPort.setting)
 	s.advise(docker.ErrNoHostIP, "give the host's IP that consumers dial, such as --ip 10.1.0.101")
@@ -65,15 +64,18 @@ func (s *Set) Registration(agent string) *Registration {
 // Config returns the sidekick's part, once the settings have been read. It holds the
 // durations against each other, those that are right by themselves.
 func (r *Registration) Config() sidekick.Config {
+	r.checkPort()
 	if r.hostPort.Value != 0 {
 		r.ip.require("--host-port does without Docker, which would know the host's IP; give it, such as --ip 10.1.0.101")
 	}
 	c := sidekick.Config{
-		Parent: r.key.Value, Value: r.value.Value,
 		Interval: r.interval.Value, Timeout: r.timeout.Value, Rise: r.rise.Value, Fall: r.fall.Value,
 		TTL: r.ttl.Value, Drain: r.drain.Value,
 	}
-	r.set.advise(etcd.ErrPermission, "grant a role of it readwrite on the prefix /%s/", c.Parent)
+	if !r.drain.isGiven() {
+		c.Drain, _ = r.records.drain()
+	}
+	r.set.advise(etcd.ErrPermission, "grant a role of it readwrite on the prefix %s", strings.Join(r.records.prefixes(), " and on "))
 	if r.interval.wrong || r.timeout.wrong {
 		return c
 	}
@@ -92,33 +94,70 @@ func (r *Registration) Config() sidekick.Config {
 	return c
 }
 
+// checkPort holds what needs a port against there being one.
+func (r *Registration) checkPort() {
+	const needed = "give the app's port inside the container, such as --port 8000"
+	switch check, _, _ := strings.Cut(r.check.text(), ":"); {
+	case r.port.isGiven():
+	case !r.records.record.isGiven(), r.hostPort.isGiven():
+		r.port.require(needed)
+	case check != "exec":
+		r.port.require("the check needs it; " + needed + ", or give a check exec:command")
+	}
+	r.records.read(r.withoutPort() && r.records.record.isGiven())
+	if r.withoutPort() && r.ip.isGiven() && !r.ip.wrong {
+		r.ip.blamef("an IP without a port is no address to register; give --port too, or leave this away")
+	}
+}
+
+// withoutPort says whether the app is registered without an address.
+func (r *Registration) withoutPort() bool { return !r.port.isGiven() && !r.hostPort.isGiven() }
+
+// Drained says how long a stop waits, and for the consumers of which record; "" if it was
+// told.
+func (r *Registration) Drained() (drain time.Duration, of string) {
+	if r.drain.isGiven() {
+		return r.drain.Value, ""
+	}
+	return r.records.drain()
+}
+
+// Peers is what the first key of every instance of the service begins with.
+func (r *Registration) Peers() string { return r.records.prefixes()[0] }
+
 // DryRun says whether nothing is to be written.
 func (r *Registration) DryRun() bool { return r.dryRun.Value }
 
 // Port is the app's.
 func (r *Registration) Port() int { return int(r.port.Value) }
 
-// Locator returns who finds the address: Docker, or the settings themselves. Docker says
-// too where the connections of consumers arrive, which p is to know.
-func (r *Registration) Locator(p *probe.Probe, log *slog.Logger) (sidekick.Locator, error) {
-	if r.hostPort.Value != 0 {
-		return sidekick.Fixed(netip.AddrPortFrom(r.ip.Value, r.hostPort.Value)), nil
+// Locator returns who finds the address, and what makes records of it: Docker, or the
+// settings themselves. Docker says too where the connections of consumers arrive, which p
+// is to know.
+func (r *Registration) Locator(p *probe.Probe, log *slog.Logger) (sidekick.Locator, func(netip.AddrPort) (record.Records, error), error) {
+	told := r.container.Value
+	if r.hostPort.Value != 0 || r.withoutPort() {
+		address := netip.AddrPort{}
+		if !r.withoutPort() {
+			address = netip.AddrPortFrom(r.ip.Value, r.hostPort.Value)
+		}
+		return sidekick.Fixed(address), func(a netip.AddrPort) (record.Records, error) { return r.records.of(a, nameOf(told, "")) }, nil
 	}
 	c := r.Docker()
 	c.Log = log
 	l, err := docker.New(c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p.Arrival = l.Arrival
-	return l, nil
+	return l, func(a netip.AddrPort) (record.Records, error) { return r.records.of(a, nameOf(told, l.Name())) }, nil
 }
 
 // Socket is the path at which Docker, or a host's service in its place, is asked, or empty
 // if there is none, or nobody is asked.
 func (r *Registration) Socket() string {
 	path, ok := strings.CutPrefix(r.docker.Host(), "unix://")
-	if !ok || r.hostPort.Value != 0 {
+	if !ok || r.hostPort.Value != 0 || r.withoutPort() {
 		return ""
 	}
 	return path

@@ -77,7 +77,7 @@ func (s *Set) Read(c *cli.Context) error {
 	case s.latest != nil && s.latest.secret:
 		s.mistake("%s", Unquoted(s.latest.Name))
 	default:
-		s.mistake("%q: a stray argument; every setting is a flag that starts with --", redact(c.Args().First()))
+		s.mistake("%q: a stray argument; flags start with --, and --help lists them and the commands", redact(c.Args().First()))
 	}
 	if err := s.Err(); err != nil {
 		return err
@@ -129,10 +129,11 @@ func (s *Set) suggestion(name string) string {
 	if name == "etcd-password" { // some will try
 		return "the process list would show the password; give --etcd-password-file, or " + passwordEnv + " in the environment"
 	}
-	if found := cli.SuggestFlag(s.Flags(), name, true); found != "" {
+	// The library finds one for whatever was typed.
+	if found := cli.SuggestFlag(s.Flags(), name, true); found != "" && strings.TrimLeft(found, "-")[0] == name[0] {
 		return "did you mean " + found + "?"
 	}
-	return "dockreg help lists them"
+	return "--help lists all"
 }
 
 // Show writes a table of the settings that differ from their default, or of all, as they

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/record"
 	"dockreg/sidekick"
 	"dockreg/sidekick/docker"
 )
@@ -37,6 +38,7 @@ type config struct {
 	etcd     etcd.Config
 	docker   docker.Config
 	address  string // as far as it is known without Docker
+	records  record.Records
 	check    string
 	dryRun   bool
 	level    slog.Level
@@ -58,6 +60,9 @@ func (c *config) shown(name string) shown {
 	return shown{cmp.Or(f.shown, f.text()), f.label()}
 }
 
+// somewhere is the address that Docker would find.
+var somewhere = netip.MustParseAddrPort("192.0.2.1:49155")
+
 // all returns all settings that there are.
 func all() (*Set, func() *config) {
 	s := &Set{}
@@ -74,10 +79,15 @@ func all() (*Set, func() *config) {
 		if p == nil {
 			return c
 		}
-		if l, err := what.Locator(p, slog.New(slog.DiscardHandler)); err == nil {
+		if l, records, err := what.Locator(p, slog.New(slog.DiscardHandler)); err == nil && s.Err() == nil {
 			at, ok := l.(sidekick.Fixed)
 			if ok {
 				c.address = netip.AddrPort(at).String()
+			} else {
+				at = sidekick.Fixed(somewhere)
+			}
+			if c.records, err = records(netip.AddrPort(at)); err != nil {
+				panic(err)
 			}
 			if knows := p.Arrival != nil; knows == ok {
 				panic("who asks Docker knows where consumers arrive, and nobody else")
@@ -138,7 +148,7 @@ func mustConfig(t *testing.T, env map[string]string, args ...string) *config {
 // What the parser stops at is told alone: it can't know what was meant by the rest.
 func TestCommandLine(t *testing.T) {
 	const (
-		stray = "a stray argument; every setting is a flag that starts with --"
+		stray = "a stray argument; flags start with --, and --help lists them and the commands"
 		right = "--port=1 --etcd=a:1 "
 	)
 	for name, tt := range map[string]struct {
@@ -179,7 +189,7 @@ func TestCommandLine(t *testing.T) {
 		"unknown, inline":          {"--prot=80 --ip ::1", "", []string{"--prot: no such flag; did you mean --port?"}},
 		"unknown, before a flag":   {"--dryrun --ip ::1", "", []string{"--dryrun: no such flag; did you mean --dry-run?"}},
 		"unknown, at the end":      {"--ip ::1 --intervall", "", []string{"--intervall: no such flag; did you mean --interval?"}},
-		"unknown, like none":       {"--zzzz", "", []string{"--zzzz: no such flag; dockreg help lists them"}},
+		"unknown, like none":       {"--zzzz", "", []string{"--zzzz: no such flag; --help lists all"}},
 		"unknown, of one letter":   {"-p 80", "", []string{"-p: no such flag; did you mean --port?"}},
 	} {
 		t.Run(name, func(t *testing.T) {

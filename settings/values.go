@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"dockreg/record"
 )
 
 // anyText takes any text.
@@ -52,22 +53,13 @@ func parseIP(text string) (netip.Addr, error) {
 }
 
 func parseKey(text string) (string, error) {
-	segments := strings.Split(text, "/")
 	switch {
 	case text == "":
 		return "", errors.New("empty; give the parent of the key, such as service")
 	case strings.HasPrefix(text, "/") || strings.HasSuffix(text, "/"):
 		return "", errors.New("starts or ends with a slash, which dockreg adds itself; give it without, such as service/web")
-	case slices.Contains(segments, "") || slices.Contains(segments, ".") || slices.Contains(segments, ".."):
-		return "", errors.New("has a part that is empty, . or ..; give names with a slash between, such as service/web")
-	case !isPlain(text):
-		return "", errors.New("has a control character, or is not UTF-8; give plain text, such as service/web")
 	}
-	return text, nil
-}
-
-func isPlain(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+	return text, record.CheckKey(text)
 }
 
 // Printable returns a text, quoted if a terminal would act on what is in it.

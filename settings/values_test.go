@@ -16,16 +16,16 @@ var (
 		"port": "0", "ip": "::", "host-port": "65536", "key": "/service", "etcd": "ftp://a:1", "ttl": "8500ms", "check": "ping", "interval": "0s",
 		"timeout": "0s", "rise": "0", "fall": "-1", "docker": "ssh://host", "container": "x", "drain": "-1s", "dry-run": "maybe", "log-level": "loud", "log-format": "xml",
 		"etcd-cacert": "/no/ca", "etcd-cert": "/no/cert", "etcd-key": "/no/key", "etcd-server-name": "a:1", "etcd-user": "joe:…", "etcd-password-file": "/no/password",
-		"etcd-discovery-srv": "a:1",
+		"etcd-discovery-srv": "a:1", "record": "dns", "meta": "x", "weight": "0", "host-name": "a/b",
 	}
 	good = map[string]string{
 		"port": "8000", "ip": "10.1.0.101", "host-port": "9000", "key": "web", "etcd": "a:1", "ttl": "30s", "check": "tcp", "interval": "6s",
 		"timeout": "2s", "rise": "2", "fall": "2", "docker": "/run/d.sock", "container": "web", "drain": "1s", "dry-run": "true", "log-level": "warn", "log-format": "json",
 		"etcd-cacert": certFile, "etcd-cert": certFile, "etcd-key": keyFile, "etcd-server-name": "etcd-1", "etcd-user": "joe", "etcd-password-file": passwordFile,
-		"etcd-discovery-srv": "example.org",
+		"etcd-discovery-srv": "example.org", "record": "dns:web.svc.example", "meta": "version=2", "weight": "10", "host-name": "app-1",
 	}
 	// beside is a setting that another one is wrong without.
-	beside = map[string]string{"etcd-cert": "etcd-key", "etcd-key": "etcd-cert", "etcd-user": "etcd-password-file", "etcd-password-file": "etcd-user"}
+	beside = map[string]string{"meta": "record", "weight": "record", "etcd-cert": "etcd-key", "etcd-key": "etcd-cert", "etcd-user": "etcd-password-file", "etcd-password-file": "etcd-user"}
 )
 
 // lineWithout is a command line that sets required settings, and of one setting
@@ -36,7 +36,9 @@ func lineWithout(name string) []string {
 		if name == "etcd-discovery-srv" && required == "etcd" {
 			continue // in place of which it stands
 		}
-		if required != name && required != "" {
+		if required == "record" {
+			args = append(args, "--record", "grpc:web")
+		} else if required != name && required != "" {
 			args = append(args, "--"+required, good[required])
 		}
 	}
@@ -129,7 +131,7 @@ func TestValues(t *testing.T) {
 		for text, want := range texts {
 			conf := mustConfig(t, nil, append(lineWithout(name), "--"+name+"="+text)...)
 			got := map[string]string{
-				"ip": conf.docker.IP.String(), "key": conf.sidekick.Parent, "etcd": strings.Join(conf.etcd.Endpoints, ","),
+				"ip": conf.docker.IP.String(), "key": strings.TrimSuffix(strings.TrimPrefix(conf.records.Key(), "/"), "/192.0.2.1:49155"), "etcd": strings.Join(conf.etcd.Endpoints, ","),
 				"docker": conf.docker.Host, "container": conf.docker.Container, "check": conf.check,
 			}[name]
 			if got != want {
@@ -200,8 +202,8 @@ func FuzzKey(f *testing.F) {
 		if (conf != nil) != right {
 			t.Errorf("%q: %q, want it accepted: %t", text, lines, right)
 		}
-		if conf != nil && conf.sidekick.Parent != text {
-			t.Errorf("%q became %q", text, conf.sidekick.Parent)
+		if conf != nil && conf.records.Key() != "/"+text+"/192.0.2.1:49155" {
+			t.Errorf("%q became %q", text, conf.records.Key())
 		}
 		if conf == nil && (len(lines) != 1 || !strings.HasPrefix(lines[0], `--key "`) || strings.Contains(lines[0], "\n")) {
 			t.Errorf("%q: %q, want one line", text, lines)

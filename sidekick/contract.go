@@ -5,13 +5,12 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"dockreg/record"
 )
 
 // What a sidekick needs of Docker, of the app and of etcd, and what each promises it.
 // Adapters import this package for what stands in this file, and for nothing else.
-
-// Record is a key in etcd, and what is stored under it.
-type Record struct{ Key, Value string }
 
 // Locator finds the address that consumers dial.
 type Locator interface {
@@ -67,21 +66,21 @@ type Watcher interface {
 	Await(ctx context.Context)
 }
 
-// Registry holds one record.
+// Registry holds the records of one instance, all of them or none.
 type Registry interface {
-	// Register makes sure that the record is there, and that its lease has its full
+	// Register makes sure that the records are there, and that their lease has its full
 	// TTL ahead. It is idempotent: the first call creates, later ones renew or repair.
 	// It tries once, within its own deadline; the sidekick calls again after an error,
 	// and only while the app has recently passed its probe.
 	//
 	// ErrLost and ErrTaken in an error's tree are about the key, and a *SpreadError
 	// asks for time before the next call.
-	Register(ctx context.Context, r Record) error
-	// Deregister takes the record away, if it is this registry's own. It tries once,
-	// within its own deadline; the sidekick calls again after an error. A record that
-	// was never registered is no error.
+	Register(ctx context.Context, records record.Records) error
+	// Deregister takes the records away, if they are this registry's own. It tries once,
+	// within its own deadline; the sidekick calls again after an error. Records that
+	// were never registered are no error.
 	Deregister(ctx context.Context) error
-	// Disturbed delivers the reason whenever the record may no longer be as
+	// Disturbed delivers the reason whenever a record may no longer be as
 	// registered; the sidekick then calls Register at once, or as a *SpreadError asks.
 	Disturbed() <-chan error
 }
@@ -90,7 +89,7 @@ var (
 	// ErrLost says that what was registered is gone. The sidekick looks up the address
 	// and probes the app before it calls Register again.
 	ErrLost = errors.New("what was registered is gone")
-	// ErrTaken says that another instance has the key. The sidekick calls Register
+	// ErrTaken says that another instance has a key. The sidekick calls Register
 	// again, soon, until it is free.
 	ErrTaken = errors.New("another instance has the key")
 )

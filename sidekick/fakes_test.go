@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dockreg/record"
 )
 
 const theKey = "/service/10.1.0.101:32768"
@@ -46,8 +48,12 @@ type world struct {
 	key        string // that the sidekick is to register
 }
 
+// recordsAt are what the sidekick is to register: more than one.
+func recordsAt(addr netip.AddrPort) (record.Records, error) {
+	return record.Records{{Key: "/service/" + addr.String(), Value: "running"}, {Key: "/more/" + addr.String(), Value: "{}"}}, nil
+}
+
 var defaults = Config{
-	Parent: "service", Value: "running",
 	Interval: 5 * time.Second, Timeout: 3 * time.Second, Rise: 1, Fall: 1,
 	TTL: 20 * time.Second,
 }
@@ -75,7 +81,7 @@ func newWorld(t *testing.T, c Config) *world {
 		disturbed: make(chan error, 1), died: make(chan struct{}),
 	}
 	w.side = &Sidekick{
-		Config: c, Locator: w, Prober: w, Watcher: w, Registry: w,
+		Config: c, Records: recordsAt, Locator: w, Prober: w, Watcher: w, Registry: w,
 		Log: slog.New(slog.NewTextHandler(lockedWriter{w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return w
@@ -204,9 +210,10 @@ func (w *world) Await(ctx context.Context) {
 	}
 }
 
-func (w *world) Register(ctx context.Context, r Record) error {
-	if r.Key != now(w, &w.key) || r.Value != "running" {
-		w.t.Errorf("register %q = %q", r.Key, r.Value)
+func (w *world) Register(ctx context.Context, records record.Records) error {
+	addr, _ := strings.CutPrefix(now(w, &w.key), "/service/")
+	if want, _ := recordsAt(netip.MustParseAddrPort(addr)); !slices.Equal(records, want) {
+		w.t.Errorf("register %q, want %q", records, want)
 	}
 	return w.call(ctx, "register", now(w, &w.register))
 }

@@ -3,7 +3,6 @@ package sidekick
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"time"
 )
 
@@ -22,10 +21,17 @@ type journal struct {
 }
 
 // found is at the start, and after the address has changed.
-func (j *journal) found(msg string, addr netip.AddrPort, key string) {
-	j.key, j.saidRegistered = key, false
+func (j *journal) found(msg string, at Place) {
+	j.key, j.saidRegistered = at.Records.Key(), false
 	j.wanted()
-	j.logger.Info(msg, "address", addr.String(), "key", key)
+	attrs := []any{"address", at.Address.String(), "key", j.key}
+	if !at.Address.IsValid() {
+		msg, attrs = "the app needs no address", attrs[2:]
+	}
+	if more := len(at.Records); more > 1 {
+		attrs = append(attrs, "records", more)
+	}
+	j.logger.Info(msg, attrs...)
 }
 
 // unsure is when the address can't be looked up, and stays. It is news once: nothing is

@@ -3,7 +3,6 @@ package sidekick
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 )
 
@@ -13,13 +12,13 @@ import (
 // etcd that hangs never keeps the keeper from hearing that the app went down.
 type keeper struct {
 	settings Config
-	locator  Locator
+	locate   func(context.Context) (Place, error)
+	fixed    bool // the address can't change
 	registry Registry
 	journal  *journal
 	nudge    func() // asks for a probe
 
-	addr   netip.AddrPort
-	record Record // at addr
+	at Place
 
 	up    bool      // the latest verdict
 	proof time.Time // when the latest pass started
@@ -45,8 +44,8 @@ type call struct {
 	kind      callKind
 	began     time.Time
 	proof     time.Time
-	disturbed bool           // while it was under way
-	addr      netip.AddrPort // what the Locator found, once the call has ended
+	disturbed bool  // while it was under way
+	at        Place // what the Locator found, once the call has ended
 	cancel    context.CancelFunc
 }
 
@@ -59,10 +58,12 @@ const (
 	locate
 )
 
-func newKeeper(s *Sidekick, addr netip.AddrPort, nudge func()) *keeper {
+func newKeeper(s *Sidekick, at Place, nudge func()) *keeper {
+	_, fixed := s.Locator.(Fixed)
 	k := &keeper{
 		settings: s.Config,
-		locator:  s.Locator,
+		locate:   s.locate,
+		fixed:    fixed,
 		registry: s.Registry,
 		journal:  &journal{throttle: newThrottle(s.Log)},
 		nudge:    nudge,
@@ -72,14 +73,14 @@ func newKeeper(s *Sidekick, addr netip.AddrPort, nudge func()) *keeper {
 		located:  time.Now(),
 		result:   make(chan error, 1),
 	}
-	k.moveTo(addr, "found the address")
+	k.moveTo(at, "found the address")
 	return k
 }
 
-// moveTo makes addr the address, which is news.
-func (k *keeper) moveTo(addr netip.AddrPort, news string) {
-	k.addr, k.record = addr, Record{Key(k.settings.Parent, addr), k.settings.Value}
-	k.journal.found(news, addr, k.record.Key)
+// moveTo makes at the place, which is news.
+func (k *keeper) moveTo(at Place, news string) {
+	k.at = at
+	k.journal.found(news, at)
 }
 
 // keep follows the verdicts until ctx ends, and returns with no call under way.
@@ -150,10 +151,10 @@ func (k *keeper) start(ctx context.Context, kind callKind) {
 	ctx, c.cancel = context.WithCancel(ctx)
 	k.call = c
 	var do func() error
-	switch record := k.record; kind {
+	switch records := k.at.Records; kind {
 	case register:
 		k.exists = true
-		do = func() error { return k.registry.Register(ctx, record) }
+		do = func() error { return k.registry.Register(ctx, records) }
 	case deregister:
 		k.held, k.renewed = false, time.Time{} // even if it fails, or is interrupted
 		do = func() error { return k.registry.Deregister(ctx) }
@@ -161,7 +162,7 @@ func (k *keeper) start(ctx context.Context, kind callKind) {
 		do = func() (err error) {
 			ctx, cancel := context.WithTimeout(ctx, relocateTimeout)
 			defer cancel()
-			c.addr, err = k.locator.Locate(ctx)
+			c.at, err = k.locate(ctx)
 			return err
 		}
 	}

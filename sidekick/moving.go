@@ -21,8 +21,7 @@ const (
 
 // lookDue says whether the address is to be looked up again, if it can change at all.
 func (k *keeper) lookDue() bool {
-	_, fixed := k.locator.(Fixed)
-	return !fixed && time.Since(k.located) >= relocateEvery
+	return !k.fixed && time.Since(k.located) >= relocateEvery
 }
 
 // relocated takes in a look at the address. One that got no answer leaves it as it
@@ -47,9 +46,9 @@ func (k *keeper) relocated(c *call, err error) {
 		k.journal.unsure(err)
 	default:
 		k.journal.sure()
-		if c.addr != k.addr {
+		if c.at.Address != k.at.Address {
 			k.held = false
-			k.moveTo(c.addr, "the address has changed")
+			k.moveTo(c.at, "the address has changed")
 		}
 	}
 	k.located, k.missed = c.began, 0

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dockreg/record"
 )
 
 const movedKey = "/service/10.1.0.101:32999"
@@ -262,6 +264,32 @@ func TestP3AddressOfAnAppThatComesUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// P3: an address of which no record can be made is none.
+func TestAddressWithoutRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.side.Records = func(addr netip.AddrPort) (record.Records, error) {
+			if addr == movedAddr {
+				return nil, errors.New("no key has room for that")
+			}
+			return recordsAt(addr)
+		}
+		w.begin()
+		w.until(29 * time.Second)
+		w.locates(movedAddr, nil)
+		w.until(32 * time.Second)
+		if w.logged("no key has room for that") != 1 || w.logged("msg=deregistered") != 1 {
+			t.Errorf("it is not taken away, or the log doesn't say why:\n%s", w.log.String())
+		}
+		w.locates(theAddr, nil)
+		w.until(40 * time.Second)
+		if w.logged("msg=registered") != 2 {
+			t.Errorf("it is not back:\n%s", w.log.String())
+		}
+		w.end()
+	})
 }
 
 // P3: after a loss, an answer without an address is no silence: nothing is registered

@@ -1,6 +1,7 @@
 // Package sidekick lives the life of one registration: find the address, probe
-// the app, keep its key in the registry while the app passes, take the key away
-// when it fails or when the sidekick is asked to stop.
+// the app, keep its records in the registry while the app passes, take them away
+// when it fails or when the sidekick is asked to stop. There is one record, or there are
+// several that come and go together: the key, here and in the log, is that of the first.
 //
 // It imports no adapter. What it needs of Docker, of the app and of etcd stands in
 // contract.go; when to probe in probing.go, what follows from it in keeper.go, what is
@@ -13,13 +14,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"dockreg/record"
 )
 
 // Config is one registration's settings.
 type Config struct {
-	Parent string // parent of the key, without leading or trailing slash
-	Value  string // what is stored under the key
-
 	Interval time.Duration // from the start of one probe to the start of the next
 	Timeout  time.Duration // the whole of one probe; at most Interval
 	Rise     int           // passes in a row to register, at least 1
@@ -57,6 +57,8 @@ func (c Config) renewEvery() time.Duration {
 // Sidekick is one registration. All fields are required. Log should never block.
 type Sidekick struct {
 	Config
+	// Records returns what to register for an address. An error is one of that address.
+	Records  func(netip.AddrPort) (record.Records, error)
 	Locator  Locator
 	Prober   Prober
 	Watcher  Watcher
@@ -71,7 +73,7 @@ type Sidekick struct {
 // It returns an error only if the Locator returned a *PermanentError. A fault of
 // Docker, of the app or of the registry is waited out.
 func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
-	addr, err := s.Locate(ctx)
+	at, err := s.Locate(ctx)
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // it was asked to stop, and there is nothing to undo
 	}
@@ -80,7 +82,7 @@ func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
 	}
 	verdicts := make(chan verdict)
 	p := &probePause{}
-	k := newKeeper(s, addr, p.nudge)
+	k := newKeeper(s, at, p.nudge)
 	probing := make(chan struct{})
 	go func() {
 		defer close(probing)
@@ -92,28 +94,40 @@ func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
 	return nil
 }
 
+// Place is where consumers find the app: the address that they dial, and the records that
+// tell them so.
+type Place struct {
+	Address netip.AddrPort // invalid: the app has none
+	Records record.Records
+}
+
+// locate asks the Locator once.
+func (s *Sidekick) locate(ctx context.Context) (at Place, err error) {
+	if at.Address, err = s.Locator.Locate(ctx); err != nil {
+		return Place{}, err
+	}
+	if at.Records, err = s.Records(at.Address); err != nil {
+		return Place{}, &NoAddressError{err}
+	}
+	return at, nil
+}
+
 // Locate asks the Locator until it answers, with growing pauses. It returns the
 // Locator's error if that is a *PermanentError, or its last one once ctx has ended.
-func (s *Sidekick) Locate(ctx context.Context) (netip.AddrPort, error) {
+func (s *Sidekick) Locate(ctx context.Context) (Place, error) {
 	causes := newThrottle(s.Log)
 	again := backoff{pauses: locatePauses}
 	for {
-		addr, err := s.Locator.Locate(ctx)
+		at, err := s.locate(ctx)
 		permanent := (*PermanentError)(nil)
 		if err == nil || errors.As(err, &permanent) || ctx.Err() != nil {
-			return addr, err
+			return at, err
 		}
 		causes.log(slog.LevelWarn, "can't find the address yet; trying again", err)
 		select {
 		case <-ctx.Done():
-			return netip.AddrPort{}, err
+			return Place{}, err
 		case <-time.After(again.next()):
 		}
 	}
-}
-
-// Key joins parent and address to the key that consumers read, such as
-// /service/10.1.0.101:32768 or /service/[2001:db8::1]:32768.
-func Key(parent string, addr netip.AddrPort) string {
-	return "/" + parent + "/" + addr.String()
 }

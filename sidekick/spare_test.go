@@ -41,7 +41,7 @@ func TestP5OneRenewalMayFail(t *testing.T) {
 			failing, every := 2+failing/2, 2+failing%2*2 // of the calls; of the probes, which takes as long as it may
 			t.Run(fmt.Sprintf("%s+%s,%d,%s/%d/%d", c.Interval, c.Timeout, c.Fall, c.TTL, failing, every), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					c.Parent, c.Value, c.Rise = defaults.Parent, defaults.Value, 1
+					c.Rise = 1
 					w := newWorld(t, c)
 					probes, calls := 0, 0
 					w.probe = func(context.Context) error { // failing as often as may be

@@ -32,7 +32,7 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 	select {
 	case <-gone:
 	case <-time.After(stopBudget):
-		log.Error("no answer to the deregistering in time; the key lapses with its lease, if it is not gone yet", "key", k.record.Key, "ttl", k.settings.TTL)
+		log.Error("no answer to the deregistering in time; the key lapses with its lease, if it is not gone yet", "key", k.at.Records.Key(), "ttl", k.settings.TTL)
 	}
 	if k.settings.Drain > 0 {
 		log.Info("draining", "drain", k.settings.Drain)

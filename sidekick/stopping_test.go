@@ -161,15 +161,3 @@ func TestStopWhileLocating(t *testing.T) {
 		}
 	})
 }
-
-func TestKey(t *testing.T) {
-	for addr, want := range map[string]string{
-		"10.1.0.101:32768":     "/service/web/10.1.0.101:32768",
-		"[2001:db8::1]:8000":   "/service/web/[2001:db8::1]:8000",
-		"[2001:db8:0:0::1]:80": "/service/web/[2001:db8::1]:80",
-	} {
-		if got := Key("service/web", netip.MustParseAddrPort(addr)); got != want {
-			t.Errorf("Key(%s) = %s, want %s", addr, got, want)
-		}
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dockreg/e2e/testbed"
+	"dockreg/record"
 	"dockreg/sidekick"
 )
 
@@ -40,8 +41,9 @@ func newInstance(parent string, i int, etcd string, ttl time.Duration) *instance
 	in := &instance{}
 	in.Sidekick = testbed.Sidekick{
 		Config: sidekick.Config{
-			Parent: parent, Value: "{}", Interval: 5 * time.Second, Timeout: 3 * time.Second, Rise: 1, Fall: 1, TTL: ttl,
+			Interval: 5 * time.Second, Timeout: 3 * time.Second, Rise: 1, Fall: 1, TTL: ttl,
 		},
+		Parent: parent, Value: "{}",
 		Endpoints: []string{etcd},
 		Address:   netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), uint16(32768+i)),
 		Prober:    well{}, Watcher: well{}, Log: slog.New(handler{in}),
@@ -66,9 +68,9 @@ type noting struct {
 }
 
 // Register is sidekick.Registry's.
-func (n noting) Register(ctx context.Context, r sidekick.Record) error {
+func (n noting) Register(ctx context.Context, records record.Records) error {
 	began := time.Now()
-	err := n.Registry.Register(ctx, r)
+	err := n.Registry.Register(ctx, records)
 	n.in.mu.Lock()
 	defer n.in.mu.Unlock()
 	n.in.calls = append(n.in.calls, call{began, time.Now(), err})

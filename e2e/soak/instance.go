@@ -12,6 +12,7 @@ import (
 	"dockreg/e2e/testbed"
 	"dockreg/probe"
 	"dockreg/probe/port"
+	"dockreg/record"
 	"dockreg/sidekick"
 )
 
@@ -53,9 +54,9 @@ func startInstance(j *judge, a *address, record string, endpoints []string, log 
 	i := &instance{record: record, cancel: cancel, ended: make(chan struct{}), started: time.Now()}
 	s := testbed.Sidekick{
 		Config: sidekick.Config{
-			Parent: parent, Value: record,
 			Interval: interval, Timeout: timeout, Rise: 1, Fall: 1, TTL: ttl,
 		},
+		Parent: parent, Value: record,
 		Endpoints: endpoints, Username: "soak", Password: secret,
 		Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(a.app.port)),
 		Prober:  &witness{check, j, a, i},
@@ -115,11 +116,11 @@ type mortal struct {
 var errDead = errors.New("this process is dead")
 
 // Register is sidekick.Registry's.
-func (m *mortal) Register(ctx context.Context, r sidekick.Record) error {
+func (m *mortal) Register(ctx context.Context, records record.Records) error {
 	if m.i.dead.Load() {
 		return errDead
 	}
-	err := m.Registry.Register(ctx, r)
+	err := m.Registry.Register(ctx, records)
 	if testbed.SawKey(err) {
 		m.j.looked(m.i)
 	}

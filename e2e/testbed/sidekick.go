@@ -8,6 +8,7 @@ import (
 
 	"dockreg/etcdreg"
 	"dockreg/etcdreg/etcd"
+	"dockreg/record"
 	"dockreg/sidekick"
 )
 
@@ -16,6 +17,7 @@ import (
 // as the command wires it, here alone.
 type Sidekick struct {
 	sidekick.Config
+	Parent, Value      string   // of its plain record
 	Endpoints          []string // etcd's
 	Username, Password string   // for etcd, if they are not empty
 	Address            netip.AddrPort
@@ -39,8 +41,16 @@ func (s Sidekick) Run(ctx context.Context) error {
 	if s.Between != nil {
 		registry = s.Between(registry)
 	}
+	plain, err := record.Parse("plain", record.Options{Parent: s.Parent, Value: s.Value})
+	if err != nil {
+		return err
+	}
 	run := &sidekick.Sidekick{
-		Config: s.Config, Locator: sidekick.Fixed(s.Address), Prober: s.Prober, Watcher: s.Watcher,
+		Config: s.Config,
+		Records: func(address netip.AddrPort) (record.Records, error) {
+			return plain.Records(record.Instance{Address: address})
+		},
+		Locator: sidekick.Fixed(s.Address), Prober: s.Prober, Watcher: s.Watcher,
 		Registry: registry, Log: s.Log,
 	}
 	return run.Run(ctx, nil)

@@ -17,6 +17,7 @@ import (
 // use.
 type session struct {
 	*files
+	turn chan struct{} // to authenticate; holds a token
 
 	mu    sync.Mutex
 	token string // "": none
@@ -24,7 +25,8 @@ type session struct {
 }
 
 func newSession(c Config) *session {
-	s := &session{files: &files{Config: c}}
+	s := &session{files: &files{Config: c}, turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
 	// So that a file that is being replaced when etcd is first dialled counts as
 	// it was. What is wrong shows then.
 	_, _ = s.latest()
@@ -71,14 +73,19 @@ func (s *session) tell(ctx context.Context, off bool) {
 	s.off = off
 }
 
-// GetRequestMetadata is gRPC's, for each call.
-func (s *session) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+func (s *session) get() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.token == "" {
+	return s.token
+}
+
+// GetRequestMetadata is gRPC's, for each call.
+func (s *session) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	token := s.get()
+	if token == "" {
 		return nil, nil
 	}
-	return map[string]string{rpctypes.TokenFieldNameGRPC: s.token}, nil
+	return map[string]string{rpctypes.TokenFieldNameGRPC: token}, nil
 }
 
 // RequireTransportSecurity is gRPC's.
@@ -97,14 +104,29 @@ func (s *session) call(ctx context.Context, method string, req, reply any, cc *g
 // one. A stream is for its caller to put into it; etcd 3.4 renews leases without
 // a token, 3.7 does not [measured].
 func (s *session) again(ctx context.Context, cc grpc.ClientConnInterface, do func() error) error {
+	used := s.get()
 	err := do()
 	if s.Username == "" || !outlived(err) {
 		return err
 	}
-	if err := s.login(ctx, cc); err != nil {
+	if err := s.replace(ctx, cc, used); err != nil {
 		return err
 	}
 	return do()
+}
+
+// replace gets a token in the place of one, once for all calls that were refused for that.
+func (s *session) replace(ctx context.Context, cc grpc.ClientConnInterface, used string) error {
+	select {
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if now := s.get(); now != "" && now != used {
+		return nil
+	}
+	return s.login(ctx, cc)
 }
 
 // outlived says whether a call was refused for its token, or for its lack.

@@ -4,7 +4,7 @@
 // It is told over the socket at which the service also answers for Docker, with
 // PUT /dockreg/will/<lease>. The answer goes on for as long as the service does, so that
 // its end shows when the will is to be told anew. DELETE withdraws it, and GET
-// /dockreg/will asks whether wills are taken. Whoever else is at the socket, such as
+// /dockreg/will/for/<ip>:<port> asks whether it would be taken. Whoever else is at the socket, such as
 // Docker itself, answers 404, or in another way without the header "Server: dockreg".
 package will
 
@@ -18,6 +18,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ const (
 	elsewherePause = 5 * time.Minute
 	// notYetPause is after a service said that it takes none: it may be given an etcd.
 	notYetPause = 10 * time.Second
-	// mostPause is between tries.
+	// leastPause is after the first failure. It doubles with each one, up to mostPause.
 	leastPause, mostPause = 100 * time.Millisecond, 5 * time.Second
 )
 
@@ -49,7 +50,7 @@ var ErrNone = errors.New("takes no last wills")
 var errNotYet = fmt.Errorf("%w, without an etcd", ErrNone)
 
 // errGone says that the service ended, or was never there.
-var errGone = errors.New("the host's service is not there")
+var errGone = errors.New("dockreg host is not there")
 
 // refusedError is the service's own word.
 type refusedError struct {
@@ -57,7 +58,7 @@ type refusedError struct {
 	text   string
 }
 
-func (e *refusedError) Error() string { return "the host's service refuses the last will: " + e.text }
+func (e *refusedError) Error() string { return "dockreg host does not take the last will: " + e.text }
 
 // Will is one container's last will. It is told, and withdrawn, in the background:
 // nobody waits for it.
@@ -189,7 +190,7 @@ func (w *Will) tell(ctx context.Context, lease int64, changed <-chan struct{}, t
 	heard := make(chan struct{})
 	go func() {
 		ended <- func() error {
-			answer, err := ask(ctx, w.client, http.MethodPut, lease)
+			answer, err := ask(ctx, w.client, http.MethodPut, inHex(lease))
 			if err != nil {
 				return err
 			}
@@ -217,32 +218,31 @@ func (w *Will) tell(ctx context.Context, lease int64, changed <-chan struct{}, t
 func (w *Will) withdraw(ctx context.Context, lease int64) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	answer, err := ask(ctx, w.client, http.MethodDelete, lease)
+	answer, err := ask(ctx, w.client, http.MethodDelete, inHex(lease))
 	if err == nil {
 		_ = answer.Body.Close()
 	}
 	// Else the service has one that does nothing: the lease is gone.
-	w.log.Debug("withdrew the last will", "lease", strconv.FormatInt(lease, 16), "err", err)
+	w.log.Debug("withdrew the last will", "lease", inHex(lease), "err", err)
 }
 
-// Taken asks whether wills are taken at a socket. The error, which may be ErrNone, is why
-// not.
-func Taken(ctx context.Context, socket string) error {
+// Taken asks at a socket whether a will for what is registered at that address would be
+// taken. The error, which may be ErrNone, is why not.
+func Taken(ctx context.Context, socket string, address netip.AddrPort) error {
 	client := clientOf(socket)
 	defer client.CloseIdleConnections()
-	answer, err := ask(ctx, client, http.MethodGet, 0)
+	answer, err := ask(ctx, client, http.MethodGet, "for/"+address.String())
 	if err == nil {
 		_ = answer.Body.Close()
 	}
 	return err
 }
 
-func ask(ctx context.Context, client *http.Client, method string, lease int64) (*http.Response, error) {
-	url := "http://dockreg" + Path
-	if lease != 0 {
-		url += "/" + strconv.FormatInt(lease, 16)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, url, nil)
+// inHex is how leases are written, here and in logs.
+func inHex(lease int64) string { return strconv.FormatInt(lease, 16) }
+
+func ask(ctx context.Context, client *http.Client, method, what string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://dockreg"+Path+"/"+what, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"time"
 )
+
+var at = netip.MustParseAddrPort("192.0.2.1:49155")
 
 // service stands in for a host's: it takes every will, unless answer says otherwise. What
 // the real one does is in the e2e tests.
@@ -230,7 +233,7 @@ func TestNobodyTakesWills(t *testing.T) {
 			if strings.Contains(w.out.String(), "level=WARN") {
 				t.Errorf("a warning:\n%s", w.out)
 			}
-			if err := Taken(t.Context(), w.path); !errors.Is(err, ErrNone) {
+			if err := Taken(t.Context(), w.path, at); !errors.Is(err, ErrNone) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -250,8 +253,8 @@ func TestRefused(t *testing.T) {
 	s.wantCall(t, "PUT /dockreg/will/1")
 	s.wantCall(t, "PUT /dockreg/will/1")
 	s.wantCall(t, "PUT /dockreg/will/1")
-	w.wantLogged(t, `level=WARN msg="there is no last will: should the container be killed, its key stays for the TTL" err="the host's service refuses the last will: a key that is not its own"`)
-	if err := Taken(t.Context(), w.path); err == nil || errors.Is(err, ErrNone) {
+	w.wantLogged(t, `level=WARN msg="there is no last will: should the container be killed, its key stays for the TTL" err="dockreg host does not take the last will: a key that is not its own"`)
+	if err := Taken(t.Context(), w.path, at); err == nil || errors.Is(err, ErrNone) {
 		t.Errorf("%v", err)
 	}
 }
@@ -259,13 +262,14 @@ func TestRefused(t *testing.T) {
 func TestTaken(t *testing.T) {
 	t.Parallel()
 	w := newWill(t)
-	if err := Taken(t.Context(), w.path); err == nil || errors.Is(err, ErrNone) {
+	if err := Taken(t.Context(), w.path, at); err == nil || errors.Is(err, ErrNone) {
 		t.Errorf("nobody is there: %v", err)
 	}
-	startService(t, w.path, nil)
-	if err := Taken(t.Context(), w.path); err != nil {
+	s := startService(t, w.path, nil)
+	if err := Taken(t.Context(), w.path, at); err != nil {
 		t.Error(err)
 	}
+	s.wantCall(t, "GET /dockreg/will/for/192.0.2.1:49155")
 }
 
 // A service that doesn't answer keeps nobody: not who makes a will, and not the end.

@@ -76,6 +76,9 @@ func (p *Process) Close() { _ = p.file.Close() }
 
 func readable(pidfd uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 0)
-	return n > 0 || err != nil && err != unix.EINTR
+	for {
+		if n, err := unix.Poll(fds, 0); err != unix.EINTR {
+			return n > 0 || err != nil
+		}
+	}
 }

@@ -12,7 +12,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strings"
 	"sync/atomic"
+
+	"github.com/docker/docker/api/types/container"
 
 	"dockreg/sidekick"
 	"dockreg/sidekick/docker/engine"
@@ -35,6 +38,7 @@ type Locator struct {
 	hostname string
 	doubted  netip.AddrPort // where Docker published what the log warns of
 	arrival  atomic.Pointer[[]netip.Addr]
+	name     atomic.Pointer[string]
 }
 
 // New returns a Locator that has not contacted Docker yet. For tcp:// it heeds
@@ -73,9 +77,15 @@ func (l *Locator) Locate(ctx context.Context) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	if c, err = networkOf(ctx, e, c); err != nil {
+	name := strings.TrimPrefix(c.Name, "/") // as Docker has it for the API
+	l.name.Store(&name)
+	networks, err := engine.Networks(ctx, c, func(ctx context.Context, id string) (container.InspectResponse, error) {
+		return inspect(ctx, e, id)
+	})
+	if err != nil {
 		return netip.AddrPort{}, err
 	}
+	c = networks[len(networks)-1]
 	at, on, err := address(c, l.config.Port, l.config.IP)
 	if err != nil {
 		return netip.AddrPort{}, &sidekick.NoAddressError{Err: err}
@@ -84,6 +94,15 @@ func (l *Locator) Locate(ctx context.Context) (netip.AddrPort, error) {
 	arrival := arrivals(c)
 	l.arrival.Store(&arrival)
 	return at, nil
+}
+
+// Name returns the own container's name, or nothing before Docker has said it. It is safe
+// for concurrent use.
+func (l *Locator) Name() string {
+	if name := l.name.Load(); name != nil {
+		return *name
+	}
+	return ""
 }
 
 // doubt warns if at can be dialled only by the grace of something in front of the host.

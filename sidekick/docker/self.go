@@ -16,10 +16,6 @@ import (
 	"dockreg/sidekick/docker/engine"
 )
 
-// maxHops bounds the way from one container to the one whose network it uses, which
-// would never end in a circle. One is the rule.
-const maxHops = 5
-
 // inspect asks about one container. An answer about another one is no address.
 func inspect(ctx context.Context, e *engine.Engine, id string) (container.InspectResponse, error) {
 	c, err := e.Inspect(ctx, id)
@@ -59,21 +55,6 @@ func (l *Locator) self(ctx context.Context, e *engine.Engine) (container.Inspect
 		tried[i] = fmt.Sprintf("%.12s", id)
 	}
 	return container.InspectResponse{}, permanent(ErrUnknownSelf, "docker at %s knows none of %s", e.Host(), strings.Join(tried, ", "))
-}
-
-// networkOf returns what Docker says about the container whose network c uses, which
-// is c itself except with --network container:X: published ports are X's.
-func networkOf(ctx context.Context, e *engine.Engine, c container.InspectResponse) (container.InspectResponse, error) {
-	for hops := 0; c.HostConfig.NetworkMode.IsContainer(); hops++ {
-		if hops == maxHops {
-			return c, fmt.Errorf("docker's answer: the containers whose network this one uses go on forever, with %.64q", c.ID)
-		}
-		var err error
-		if c, err = inspect(ctx, e, c.HostConfig.NetworkMode.ConnectedContainer()); err != nil {
-			return c, fmt.Errorf("the container whose network this one uses: %w", err)
-		}
-	}
-	return c, nil
 }
 
 var (

@@ -13,10 +13,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 )
@@ -54,7 +56,15 @@ type Config struct {
 // It has no field for Docker's client: an interface that holds an Engine would make the
 // linker keep all of that client's methods, for reflection, which are 500 KB [measured].
 type Engine struct {
-	host    string
+	config Config
+
+	mu  sync.Mutex
+	now *session
+}
+
+// session is a client of Docker's, which settles once on a version of the API, and later
+// on older ones alone: an engine that was replaced may take none of those.
+type session struct {
 	inspect func(ctx context.Context, id string) (container.InspectResponse, error)
 	list    func(ctx context.Context) (*http.Response, error)
 	close   func() error
@@ -64,6 +74,14 @@ type Engine struct {
 // DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as the docker command does, and an error is
 // about what those say.
 func New(c Config) (*Engine, error) {
+	made, err := connect(c)
+	if err != nil {
+		return nil, fmt.Errorf("docker at %s: %w", c.Host, err)
+	}
+	return &Engine{config: c, now: made}, nil
+}
+
+func connect(c Config) (*session, error) {
 	host := c.Host
 	opts := []client.Opt{
 		client.WithHost(host),
@@ -74,28 +92,49 @@ func New(c Config) (*Engine, error) {
 	if strings.HasPrefix(host, "tcp://") {
 		// Docker's client would speak plainly then.
 		if os.Getenv(client.EnvTLSVerify) != "" && os.Getenv(client.EnvOverrideCertPath) == "" {
-			return nil, fmt.Errorf("docker at %s: %s asks for TLS, and %s does not say in which folder ca.pem, cert.pem and key.pem are", host, client.EnvTLSVerify, client.EnvOverrideCertPath)
+			return nil, fmt.Errorf("%s asks for TLS, and %s does not say in which folder ca.pem, cert.pem and key.pem are", client.EnvTLSVerify, client.EnvOverrideCertPath)
 		}
 		opts = append([]client.Opt{client.WithTLSClientConfigFromEnv()}, opts...)
 	}
 	made, err := client.NewClientWithOpts(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("docker at %s: %w", host, err)
+		return nil, err
 	}
-	return &Engine{host, made.ContainerInspect, func(ctx context.Context) (*http.Response, error) { return list(ctx, made) }, made.Close}, nil
+	return &session{made.ContainerInspect, func(ctx context.Context) (*http.Response, error) { return list(ctx, made) }, made.Close}, nil
 }
 
 // Close ends the connections that wait for the next question.
-func (e *Engine) Close() { _ = e.close() }
+func (e *Engine) Close() { _ = e.session().close() }
 
 // Host is the engine's address.
-func (e *Engine) Host() string { return e.host }
+func (e *Engine) Host() string { return e.config.Host }
 
-// Running returns the ids of the containers that run.
+func (e *Engine) session() *session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.now
+}
+
+// renew puts another session in the place of a former one, unless somebody has.
+func (e *Engine) renew(former *session) (*session, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.now == former {
+		made, err := connect(e.config)
+		if err != nil {
+			return nil, err
+		}
+		_ = former.close()
+		e.now = made
+	}
+	return e.now, nil
+}
+
+// Running returns the ids of the containers that run. It asks at sockets alone.
 func (e *Engine) Running(ctx context.Context) (ids []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	answer, err := e.list(ctx)
+	answer, err := e.session().list(ctx)
 	if err != nil {
 		return nil, e.explain("list containers", err)
 	}
@@ -104,7 +143,7 @@ func (e *Engine) Running(ctx context.Context) (ids []string, err error) {
 		ID string `json:"Id"`
 	}
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("list containers: docker at %s answers %s", e.host, answer.Status)
+		return nil, fmt.Errorf("list containers: docker at %s answers %s", e.Host(), answer.Status)
 	}
 	if err := json.NewDecoder(answer.Body).Decode(&found); err != nil {
 		return nil, e.explain("list containers", err)
@@ -115,10 +154,10 @@ func (e *Engine) Running(ctx context.Context) (ids []string, err error) {
 	return ids, nil
 }
 
-// list asks for what runs. Docker's client would read much more about each container.
+// list asks for what runs. Docker's client would read much more about each container. The
+// answer's part that is read is the same in every version of the API, and so none is named.
 func list(ctx context.Context, c *client.Client) (*http.Response, error) {
-	c.NegotiateAPIVersion(ctx)
-	url := "http://" + client.DummyHost + "/v" + c.ClientVersion() + "/containers/json"
+	const url = "http://" + client.DummyHost + "/containers/json"
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -135,7 +174,13 @@ func list(ctx context.Context, c *client.Client) (*http.Response, error) {
 func (e *Engine) Inspect(ctx context.Context, id string) (container.InspectResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	c, err := e.inspect(ctx, id)
+	asked := e.session()
+	c, err := asked.inspect(ctx, id)
+	if cerrdefs.IsInvalidArgument(err) { // the version of the API, which another engine takes
+		if asked, err = e.renew(asked); err == nil {
+			c, err = asked.inspect(ctx, id)
+		}
+	}
 	if err != nil {
 		return c, e.explain("inspect container", err)
 	}
@@ -157,15 +202,15 @@ func Usable(c container.InspectResponse, id string) error {
 func (e *Engine) explain(what string, err error) error {
 	switch {
 	case isTooLong(err):
-		return fmt.Errorf("%w: what is at %s answers without an end", ErrNotDocker, e.host)
+		return fmt.Errorf("%w: what is at %s answers without an end", ErrNotDocker, e.Host())
 	case errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("docker at %s: permission denied; run dockreg as root or in the group that owns the socket", e.host)
-	case client.IsErrConnectionFailed(err) && strings.HasPrefix(e.host, "tcp://"):
-		return fmt.Errorf("docker at %s does not answer", e.host)
+		return fmt.Errorf("docker at %s: permission denied; run dockreg as root or in the group that owns the socket", e.Host())
+	case client.IsErrConnectionFailed(err) && strings.HasPrefix(e.Host(), "tcp://"):
+		return fmt.Errorf("docker at %s does not answer", e.Host())
 	case client.IsErrConnectionFailed(err) || isUnreachable(err):
-		return fmt.Errorf("docker at %s does not answer; in a container, mount %s", e.host, mountOf(strings.TrimPrefix(e.host, "unix://")))
+		return fmt.Errorf("docker at %s does not answer; in a container, mount %s", e.Host(), mountOf(strings.TrimPrefix(e.Host(), "unix://")))
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("docker at %s did not answer in time", e.host)
+		return fmt.Errorf("docker at %s did not answer in time", e.Host())
 	}
 	return fmt.Errorf("%s: %w", what, briefError{err})
 }
@@ -181,7 +226,7 @@ func mountOf(socket string) string {
 	if socket == "/var/run/docker.sock" {
 		return "its socket: docker run -v /var/run/docker.sock:/var/run/docker.sock …"
 	}
-	return fmt.Sprintf("the folder of its socket: docker run -v %s:%[1]s:ro …", filepath.Dir(socket))
+	return fmt.Sprintf("the folder of its socket, docker run -v %s:%[1]s:ro …, and have dockreg host run on the host", filepath.Dir(socket))
 }
 
 var errTooLong = errors.New("the answer is too long")

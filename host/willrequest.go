@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/record"
 	"dockreg/sidekick/docker/engine"
 )
 
@@ -24,51 +25,61 @@ const willTimeout = askTimeout + 4*etcd.Timeout
 
 var (
 	errNoWills  = errors.New("no last wills are taken here: the service was given no etcd")
-	errForeign  = errors.New("a key hangs on the lease that is not of an address at which Docker publishes a port of the container, on an IP of the host's interfaces or one that the service was told")
+	errForeign  = errors.New("not of an address at which Docker publishes a port of the container: neither on an IP of the host's interfaces nor on one that dockreg host was given with --ip")
 	errHostMode = errors.New("the container uses the host's network, in which no address is one container's own")
 )
 
-// answerWill answers what is said about a will: whether there could be one (GET), what it
-// is (PUT), that there is none any more (DELETE). A will is a lease. The answer to PUT
-// goes on until this service ends, so that the sidekick knows when to say it again.
-func (s *Service) answerWill(ctx context.Context, c *conn, method, lease string) (reply, error) {
+// answerWill answers what is said about a will: what it is (PUT), that there is none any
+// more (DELETE). A will is a lease. The answer to PUT goes on until this service ends, so
+// that the sidekick knows when to say it again. With GET it is asked whether the will of a
+// container with some address would be taken.
+func (s *Service) answerWill(ctx context.Context, c *conn, method, what string) (reply, error) {
 	if s.wills == nil {
 		return reply{}, refuse(http.StatusNotFound, errNoWills)
 	}
 	ctx, cancel := context.WithTimeout(ctx, willTimeout)
 	defer cancel()
-	own, network, err := s.askDocker(ctx, c.caller)
+	networks, err := s.askDocker(ctx, c.caller)
 	if err != nil {
 		return reply{}, err
 	}
-	id, _ := strconv.ParseInt(lease, 16, 64)
+	own, network := networks[0], networks[len(networks)-1]
+	id, _ := strconv.ParseInt(what, 16, 64)
 	switch {
-	case method == http.MethodGet && lease == "":
-		return reply{status: http.StatusNoContent}, nil
+	case method == http.MethodGet:
+		return reply{status: http.StatusNoContent}, s.wouldTake(ctx, network, what)
 	case method == http.MethodDelete && id > 0:
 		return reply{status: http.StatusNoContent}, s.wills.withdraw(own.ID, clientv3.LeaseID(id))
 	case method != http.MethodPut || id <= 0:
 		return reply{}, refuse(http.StatusForbidden, errForbidden)
 	}
-	l := &lastWill{container: own.ID, lease: clientv3.LeaseID(id), withdrawn: make(chan struct{})}
-	if l.keys, l.ttl, err = s.wills.leases.keys(ctx, l.lease); err != nil {
+	will := &lastWill{container: own.ID, lease: clientv3.LeaseID(id), withdrawn: make(chan struct{})}
+	if will.keys, will.ttl, err = s.wills.leases.keys(ctx, will.lease); err != nil {
 		return reply{}, err
 	}
-	if err := s.ownKeys(network, l.keys); err != nil {
+	if err := s.ownKeys(network, will.keys); err != nil {
 		return reply{}, refuse(http.StatusForbidden, err)
 	}
-	keys := l.keys
-	if l, err = s.wills.take(ctx, func() (*first, error) { return s.containers.hold(own.ID) }, l); err != nil {
+	keys := will.keys
+	if will, err = s.wills.take(ctx, func() (*firstProcess, error) { return s.containers.hold(own.ID) }, will); err != nil {
 		return reply{}, err
 	}
-	s.Log.Debug("took a last will", "keys", keys, "container", short(own.ID), "lease", lease)
+	s.Log.Debug("took a last will", "keys", keys, "container", short(own.ID), "lease", what)
 	return reply{goesOn: func(ctx context.Context) {
-		defer s.wills.leave(l)
+		defer s.wills.leave(will)
 		select {
-		case <-l.withdrawn:
+		case <-will.withdrawn:
 		case <-ctx.Done(): // the sidekick has ended, or this service is about to
 		}
 	}}, nil
+}
+
+// wouldTake says whether the will of a container with this address would be taken now.
+func (s *Service) wouldTake(ctx context.Context, network container.InspectResponse, address string) error {
+	if err := s.ownKeys(network, []string{address}); err != nil {
+		return refuse(http.StatusForbidden, err)
+	}
+	return s.wills.leases.reached(ctx)
 }
 
 // ownKeys says whether keys are all of an address at which Docker publishes a port of the
@@ -82,12 +93,27 @@ func (s *Service) ownKeys(c container.InspectResponse, keys []string) error {
 		return err
 	}
 	for _, key := range keys {
-		at, err := netip.ParseAddrPort(key[strings.LastIndex(key, "/")+1:])
-		if err != nil || !s.publishes(c, at, ips) {
-			return fmt.Errorf("%w: %q", errForeign, key)
+		addresses := addressesIn(key)
+		if addresses == nil || slices.ContainsFunc(addresses, func(at netip.AddrPort) bool { return !s.publishes(c, at, ips) }) {
+			return fmt.Errorf("%q is %w", key, errForeign)
 		}
 	}
 	return nil
+}
+
+// addressesIn returns the addresses that a key is of: the one at its end, and any that
+// package record makes a name of.
+func addressesIn(key string) (all []netip.AddrPort) {
+	parts := strings.Split(key, "/")
+	if at, err := netip.ParseAddrPort(parts[len(parts)-1]); err == nil {
+		all = append(all, at)
+	}
+	for _, part := range parts {
+		if at, ok := record.ParseID(part); ok {
+			all = append(all, at)
+		}
+	}
+	return all
 }
 
 // publishes says whether consumers that dial an address get to the container.
