@@ -79,7 +79,7 @@ func newWorld(t *testing.T) *world {
 type instance struct {
 	name, address string
 	server        *http.Server
-	sidekick      interface{ terminate(t *testing.T) }
+	sidekick      *process
 	came          time.Time
 }
 
@@ -98,6 +98,16 @@ func (w *world) start(name string) *instance {
 	i.sidekick = w.register(docker.Gateway, port, everyKind...)
 	i.came = wantPut(w.t, w.keys, "/service/"+i.address, since, 20*time.Second).At
 	return i
+}
+
+// register starts dockreg for the app on that port of this machine.
+func (w *world) register(ip, port string, kinds ...string) *process {
+	w.t.Helper()
+	var flags []string
+	for _, kind := range kinds {
+		flags = append(flags, "--record", kind)
+	}
+	return besideAppAt(w.t, w.etcd.URL, ip, port, flags...)
 }
 
 // stop stops an instance as supervisord does: dockreg, and then, when that has drained, the

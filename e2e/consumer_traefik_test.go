@@ -129,6 +129,7 @@ func TestTraefikFollows(t *testing.T) {
 	}
 	p.log.await(t, "field not found, node: wieght")
 	b := w.register("10.1.0.102", port, "traefik:web")
+	b.awaitLogged(t, "msg=registered")
 	b.terminate(t)
 	p.want(t, "http://[2001:db8::1]:"+port) // still
 	if _, err := w.etcd.Client.Delete(t.Context(), bad); err != nil {

@@ -51,7 +51,13 @@ func startApp(t *testing.T) (port string) {
 // its key. It ends with the test, and shows what it logged if the test failed.
 func besideApp(t *testing.T, etcd, port string, flags ...string) *process {
 	t.Helper()
-	p := dockreg(append([]string{"--etcd", etcd, "--port", port, "--host-port", port, "--ip", "127.0.0.1"}, flags...)...)
+	return besideAppAt(t, etcd, "127.0.0.1", port, flags...)
+}
+
+// besideAppAt is besideApp, with another IP to register.
+func besideAppAt(t *testing.T, etcd, ip, port string, flags ...string) *process {
+	t.Helper()
+	p := dockreg(append([]string{"--etcd", etcd, "--port", port, "--host-port", port, "--ip", ip}, flags...)...)
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
