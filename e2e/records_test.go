@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// kindsOf has every kind of record that is about an address, in the environment of a
+// container, below names of the test's own.
+func kindsOf(name string) (env string, keys int) {
+	return "DOCKREG_RECORD=" + strings.Join([]string{
+		"plain", "hostport:" + name + "/hosts", "grpc:" + name + "/grpc", "dns:" + name + ".svc.example", "traefik:" + name, "traefik-tcp:" + name,
+		"/" + name + "/kratos/{{.ID}}={\"endpoints\":[\"http://{{.Address}}\"],\"by\":\"{{.Container}}\"}",
+	}, "\n"), 8
+}
+
+// All records of an instance come in one revision and go in one, by a stop as by a kill: the
+// host's service knows the instance's address in each.
+func TestP11RecordsComeAndGoTogether(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	folder, host := startHost(t, "--etcd", etcd.URL)
+	for verb, words := range map[string]string{"kill": "its keys are gone", "stop": ""} {
+		name := "all" + verb
+		env, keys := kindsOf(name)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		events := etcd.Client.Watch(ctx, "", clientv3.WithFromKey(), clientv3.WithPrevKV(), clientv3.WithCreatedNotify())
+		<-events
+		c := keep(t)(docker.Run(append(asked(folder), "-e", env, "-e", "IP="+docker.Gateway, "-e", "ETCD="+etcd.URL, image)...))
+		address, err := docker.Address(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		revisionOf := func(gone bool) (revision int64, err error) {
+			seen := map[string]bool{}
+			for resp := range events {
+				for _, e := range resp.Events {
+					key := string(e.Kv.Key)
+					if own := strings.Contains(key, address) || strings.Contains(key, strings.NewReplacer(".", "-", ":", "-").Replace(address)); !own || gone != (e.Type == clientv3.EventTypeDelete) {
+						continue
+					}
+					if revision != 0 && e.Kv.ModRevision != revision {
+						return 0, fmt.Errorf("%s in revision %d, and others in %d", key, e.Kv.ModRevision, revision)
+					}
+					seen[key], revision = true, e.Kv.ModRevision
+				}
+				if len(seen) == keys {
+					return revision, nil
+				}
+			}
+			return 0, fmt.Errorf("only %d of %d records: %v", len(seen), keys, seen)
+		}
+		if _, err := revisionOf(false); err != nil {
+			t.Fatalf("%s: they come: %v", verb, err)
+		}
+		awaitLogged(t, c, `msg="the host's service has the last will"`, 1)
+		if _, err := c.Do(verb); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := revisionOf(true); err != nil {
+			t.Fatalf("%s: they go: %v", verb, err)
+		}
+		if words != "" {
+			host.awaitLogged(t, words)
+		}
+	}
+}
