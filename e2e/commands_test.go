@@ -15,14 +15,14 @@ import (
 // commands is the folder of what build builds. It ends with the tests.
 var commands string
 
-// build builds one of this module's commands, and returns where it is. make e2e has built
-// them already.
+// build builds one of the commands here, some of which are modules of their own, and
+// returns where it is. make e2e has built them already.
 func build(name string) (path string, err error) {
 	if built := os.Getenv("DOCKREG_COMMANDS"); built != "" {
 		return filepath.Join(built, name), nil
 	}
 	path = filepath.Join(commands, name)
-	if out, err := exec.Command("go", "build", "-o", path, "./"+name).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-C", name, "-o", path, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
 	}
 	return path, nil
