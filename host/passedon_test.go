@@ -1,9 +1,11 @@
 package host
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"testing"
@@ -20,6 +22,11 @@ func TestPassedOnHelper(t *testing.T) {
 		conn, err := net.Dial("unix", path)
 		if err != nil {
 			t.Fatal(err)
+		}
+		// An answer shows that it was accepted while its opener lived.
+		_, _ = io.WriteString(conn, "GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+		if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatal(answer, err)
 		}
 		file, err := conn.(*net.UnixConn).File()
 		if err != nil {

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -93,27 +92,12 @@ func (s *Service) ownKeys(c container.InspectResponse, keys []string) error {
 		return err
 	}
 	for _, key := range keys {
-		addresses := addressesIn(key)
+		addresses := record.AddressesIn(key)
 		if addresses == nil || slices.ContainsFunc(addresses, func(at netip.AddrPort) bool { return !s.publishes(c, at, ips) }) {
 			return fmt.Errorf("%q is %w", key, errForeign)
 		}
 	}
 	return nil
-}
-
-// addressesIn returns the addresses that a key is of: the one at its end, and any that
-// package record makes a name of.
-func addressesIn(key string) (all []netip.AddrPort) {
-	parts := strings.Split(key, "/")
-	if at, err := netip.ParseAddrPort(parts[len(parts)-1]); err == nil {
-		all = append(all, at)
-	}
-	for _, part := range parts {
-		if at, ok := record.ParseID(part); ok {
-			all = append(all, at)
-		}
-	}
-	return all
 }
 
 // publishes says whether consumers that dial an address get to the container.

@@ -49,6 +49,21 @@ func ParseID(text string) (netip.AddrPort, bool) {
 	return netip.AddrPort{}, false
 }
 
+// AddressesIn returns the addresses that a key is of: the one behind its last slash, and any
+// of which a part of it is the ID.
+func AddressesIn(key string) (all []netip.AddrPort) {
+	parts := strings.Split(key, "/")
+	if at, err := netip.ParseAddrPort(parts[len(parts)-1]); err == nil {
+		all = append(all, at)
+	}
+	for _, part := range parts {
+		if at, ok := ParseID(part); ok {
+			all = append(all, at)
+		}
+	}
+	return all
+}
+
 // dialable fails unless another host can dial the address.
 func (i Instance) dialable() error {
 	ip := i.Address.Addr()
