@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/connectivity"
 
 	"dockreg/etcdreg/etcd"
 )
@@ -61,6 +62,9 @@ func Follow(ctx context.Context, e Etcd, prefixes []string, tell func(Event)) {
 		if ctx.Err() != nil {
 			return
 		}
+		if err == nil {
+			continue // with another revision
+		}
 		f.lose(err)
 		if time.Since(begun) > mostPause {
 			pause = leastPause
@@ -105,7 +109,8 @@ func (f *follower) lose(err error) {
 	}
 }
 
-// follow follows until etcd can't be asked, or a watch ends.
+// follow follows until etcd can't be asked, or a watch ends; nil: it is to be watched from
+// another revision.
 func (f *follower) follow(ctx context.Context) error {
 	var client *clientv3.Client
 	var header *etcdserverpb.ResponseHeader
@@ -267,10 +272,22 @@ func (f *follower) watch(ctx context.Context, client *clientv3.Client) error {
 			cancel()
 		})
 	}
+	broke := make(chan struct{})
+	watching.Go(func() {
+		// The client opens a watch again in silence.
+		if client.ActiveConnection().WaitForStateChange(ctx, connectivity.Ready) {
+			close(broke)
+		}
+	})
 	alive := time.NewTicker(aliveEvery)
 	defer alive.Stop()
 	for {
 		select {
+		case <-broke:
+			broke = nil
+			if err := f.askNothing(ctx); err != nil {
+				return err
+			}
 		case h := <-heard:
 			if err := h.Err(); err != nil {
 				return fmt.Errorf("watch keys: %w", err)
@@ -283,11 +300,7 @@ func (f *follower) watch(ctx context.Context, client *clientv3.Client) error {
 				}
 				continue
 			}
-			// On the same connection, which ends if that fails.
-			if err := f.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
-				_, err := c.Get(ctx, f.prefixes[0], clientv3.WithCountOnly())
-				return err
-			}); err != nil {
+			if err := f.askNothing(ctx); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -296,6 +309,15 @@ func (f *follower) watch(ctx context.Context, client *clientv3.Client) error {
 			return errors.New("watch keys: the connection ended")
 		}
 	}
+}
+
+// askNothing makes sure that etcd answers, on the connection of the watches, which ends if
+// it does not.
+func (f *follower) askNothing(ctx context.Context) error {
+	return f.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
+		_, err := c.Get(ctx, f.prefixes[0], clientv3.WithCountOnly())
+		return err
+	})
 }
 
 func (f *follower) hear(h heardOf) {
