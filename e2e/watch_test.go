@@ -102,11 +102,10 @@ func (c change) put(keys ...string) (revision int64) {
 	return revision
 }
 
-func (c change) drop(key string) (revision int64) {
+func (c change) drop(key string) {
 	c.t.Helper()
-	done, err := c.c.Delete(c.t.Context(), key)
+	_, err := c.c.Delete(c.t.Context(), key)
 	c.must(err)
-	return done.Header.Revision
 }
 
 // dockreg watch misses nothing over an outage that etcd still knows, and says so where

@@ -67,4 +67,3 @@ func parsePrefixes(texts []string) ([]string, error) {
 	}
 	return prefixes, nil
 }
-
