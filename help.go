@@ -12,6 +12,8 @@ then. The app hangs, crashes or stops: the key goes.
 Usage:
   dockreg --etcd URLS --port N [--ip ADDR] [flags]
   dockreg host [--etcd URLS] [flags]
+  dockreg ls --etcd URLS [flags]
+  dockreg watch --etcd URLS [flags]
   dockreg help
 
 Examples:
@@ -69,4 +71,47 @@ Exit codes:
   2 wrong usage or configuration
   1 anything else, such as a socket that can't be made
   A Docker or an etcd that does not answer is waited for.
+`
+
+// lsHelp is the text of dockreg ls --help.
+const lsHelp = `dockreg ls: lists what is registered
+
+Oldest first: the order is that in which the keys came. LEFT is what is left of a
+lease, which its dockreg renews while the app passes: for more than 2000 keys in wide
+and json alone. HOST is the address's IP.
+
+Usage:
+  dockreg ls --etcd URLS [flags]
+
+Examples:
+  dockreg ls --etcd http://10.1.0.101:2379
+  dockreg ls --etcd http://10.1.0.101:2379 --key service/web --output json
+  dockreg ls --etcd http://10.1.0.101:2379 --output prometheus # for file_sd
+` + flagsHelp + readingHelp
+
+// watchHelp is the text of dockreg watch --help.
+const watchHelp = `dockreg watch: shows each change of what is registered, as it happens
+
+A line for each: + an address came, - it went, and after what time, ~ its record
+changed. What is wrong with etcd is said on stderr, or with --output json in lines of
+their own: an etcd that is away is waited for, and what it still knows of what
+happened meanwhile is told then.
+
+Usage:
+  dockreg watch --etcd URLS [flags]
+
+Examples:
+  dockreg watch --etcd http://10.1.0.101:2379
+  dockreg watch --etcd http://10.1.0.101:2379 --output json | jq .
+` + flagsHelp + readingHelp
+
+const readingHelp = `
+Environment:
+  Each flag can be set there too: --output is DOCKREG_OUTPUT, and so on. A password
+  for etcd belongs there, or into a file.
+
+Exit codes:
+  0 done, or stopped as asked
+  2 wrong usage or configuration
+  1 anything else, such as an etcd that can't be asked
 `

@@ -37,7 +37,8 @@ func TestP11RecordsComeAndGoTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		revisionOf := func(gone bool) (revision int64, err error) {
+		await := func(gone bool) error {
+			revision := int64(0)
 			seen := map[string]bool{}
 			for resp := range events {
 				for _, e := range resp.Events {
@@ -46,24 +47,24 @@ func TestP11RecordsComeAndGoTogether(t *testing.T) {
 						continue
 					}
 					if revision != 0 && e.Kv.ModRevision != revision {
-						return 0, fmt.Errorf("%s in revision %d, and others in %d", key, e.Kv.ModRevision, revision)
+						return fmt.Errorf("%s in revision %d, and others in %d", key, e.Kv.ModRevision, revision)
 					}
 					seen[key], revision = true, e.Kv.ModRevision
 				}
 				if len(seen) == keys {
-					return revision, nil
+					return nil
 				}
 			}
-			return 0, fmt.Errorf("only %d of %d records: %v", len(seen), keys, seen)
+			return fmt.Errorf("only %d of %d records: %v", len(seen), keys, seen)
 		}
-		if _, err := revisionOf(false); err != nil {
+		if err := await(false); err != nil {
 			t.Fatalf("%s: they come: %v", verb, err)
 		}
 		awaitLogged(t, c, `msg="the host's service has the last will"`, 1)
 		if _, err := c.Do(verb); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := revisionOf(true); err != nil {
+		if err := await(true); err != nil {
 			t.Fatalf("%s: they go: %v", verb, err)
 		}
 		if words != "" {

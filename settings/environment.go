@@ -35,6 +35,7 @@ func variables() map[string]bool {
 	var every Set
 	every.Registration("")
 	every.Host()
+	every.Reading("")
 	every.Log()
 	names := map[string]bool{passwordEnv: true}
 	for _, f := range every.all {

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"dockreg/etcdreg/etcd"
+	"dockreg/instances"
+	"dockreg/settings"
+)
+
+// lsCommand shows what is registered.
+func lsCommand(stdout, stderr io.Writer) *cli.Command {
+	set := &settings.Set{}
+	what, logs := set.Reading("table", "wide", "json", "prometheus"), set.Log()
+	return &cli.Command{
+		Name:               "ls",
+		Usage:              "list what is registered",
+		CustomHelpTemplate: lsHelp,
+		Flags:              set.Flags(),
+		OnUsageError:       set.OnUsageError,
+		Action: func(c *cli.Context) error {
+			if err := set.Read(c); err != nil {
+				return err
+			}
+			config := what.Etcd()
+			if err := set.Err(); err != nil {
+				return err
+			}
+			config.Log, config.Patience = logs.Logger(stderr), etcdPatience
+			client := etcd.New(config)
+			defer client.Close()
+			return set.Advise(list(c.Context, client, what.Prefixes(), what.Output(), stdout))
+		},
+	}
+}
+
+// row is an instance as it is shown.
+type row struct {
+	instances.Instance
+	order int // 1: the oldest
+	left  time.Duration
+	asked bool // etcd was asked for left
+}
+
+// list writes what is registered, once all of it is known.
+func list(ctx context.Context, client instances.Etcd, prefixes []string, output string, w io.Writer) error {
+	all, err := instances.List(ctx, client, prefixes)
+	if err != nil {
+		return err
+	}
+	left := instances.Left(nil)
+	if output != "prometheus" && (output != "table" || len(all.Instances) <= mostAsked) {
+		if left, err = instances.LeftOf(ctx, client, all.Instances); err != nil {
+			return err
+		}
+	}
+	var rows []row
+	for n, i := range all.Instances {
+		rows = append(rows, row{i, n + 1, left[i.Lease], left != nil})
+	}
+	switch output {
+	case "json":
+		return writeJSON(w, asObjects(rows))
+	case "prometheus":
+		return writeJSON(w, asTargets(rows))
+	}
+	return writeTable(w, rows, output == "wide")
+}
+
+// mostAsked is how many leases are asked about for people, who want an answer at once:
+// etcd has to be asked about each.
+const mostAsked = 2000
+
+// longest is how much of a text a table shows.
+const longest = 60
+
+// brief returns a text that a table has room for, with nothing in it that a terminal acts
+// on.
+func brief(text string) string {
+	if len(text) > 4*longest { // or quoting would take long
+		text = text[:4*longest]
+	}
+	text = settings.Printable(text)
+	if runes := []rune(text); len(runes) > longest {
+		return string(runes[:longest-1]) + "…"
+	}
+	return text
+}
+
+// name is what a person knows an instance by: its address, or its key, if that has none.
+func name(i instances.Instance) string {
+	if at := i.Address(); at.IsValid() {
+		return at.String()
+	}
+	return brief(i.Key)
+}
+
+func (r row) leftText() string {
+	switch {
+	case r.Lease == 0:
+		return "for ever"
+	case !r.asked:
+		return "-"
+	case r.left == 0:
+		return "ended"
+	}
+	return r.left.String()
+}
+
+func writeTable(w io.Writer, rows []row, wide bool) error {
+	var text strings.Builder
+	out := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprint(out, "ADDRESS\tHOST\tRECORD\tLEFT\tORDER")
+	if wide {
+		_, _ = fmt.Fprint(out, "\tKEY\tLEASE\tREVISION")
+	}
+	_, _ = fmt.Fprintln(out)
+	for _, r := range rows {
+		host := "-"
+		if at := r.Address(); at.IsValid() {
+			host = at.Addr().String()
+		}
+		_, _ = fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d", name(r.Instance), host, brief(r.Value), r.leftText(), r.order)
+		if wide {
+			_, _ = fmt.Fprintf(out, "\t%s\t%x\t%d", brief(r.Key), r.Lease, r.Created)
+		}
+		_, _ = fmt.Fprintln(out)
+	}
+	_ = out.Flush()
+	head, rest, _ := strings.Cut(text.String(), "\n")
+	if colours(w) {
+		head = "\x1b[1m" + head + "\x1b[0m"
+	}
+	_, err := io.WriteString(w, head+"\n"+rest)
+	return err
+}
+
+// colours says whether people look at it, and want that (https://no-color.org).
+func colours(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// object is an instance for programs.
+type object struct {
+	Key     string `json:"key"`
+	Address string `json:"address,omitempty"`
+	IP      string `json:"ip,omitempty"`
+	Port    uint16 `json:"port,omitempty"`
+	Value   string `json:"value"`
+	// Raw is the value where that is not UTF-8, which JSON can't hold.
+	Raw      string  `json:"value_base64,omitempty"`
+	Lease    string  `json:"lease,omitempty"`
+	Left     float64 `json:"left_seconds,omitempty"`
+	Order    int     `json:"order,omitempty"`
+	Created  int64   `json:"created_revision"`
+	Modified int64   `json:"modified_revision"`
+}
+
+func objectOf(i instances.Instance) object {
+	o := object{Key: i.Key, Value: i.Value, Created: i.Created, Modified: i.Modified}
+	if at := i.Address(); at.IsValid() {
+		o.Address, o.IP, o.Port = at.String(), at.Addr().String(), at.Port()
+	}
+	if !utf8.ValidString(i.Value) {
+		o.Raw = base64.StdEncoding.EncodeToString([]byte(i.Value))
+	}
+	if i.Lease != 0 {
+		o.Lease = fmt.Sprintf("%x", i.Lease)
+	}
+	return o
+}
+
+func asObjects(rows []row) []object {
+	all := []object{}
+	for _, r := range rows {
+		o := objectOf(r.Instance)
+		o.Left, o.Order = r.left.Seconds(), r.order
+		all = append(all, o)
+	}
+	return all
+}
+
+// target is what Prometheus reads of a file or over HTTP
+// (https://prometheus.io/docs/prometheus/latest/http_sd/).
+type target struct {
+	Targets []string          `json:"targets"`
+	Labels  map[string]string `json:"labels"`
+}
+
+func asTargets(rows []row) []target {
+	all := []target{}
+	for _, r := range rows {
+		if at := r.Address(); at.IsValid() {
+			all = append(all, target{[]string{at.String()}, map[string]string{
+				"__meta_dockreg_key": strings.ToValidUTF8(r.Key, "\uFFFD"), "__meta_dockreg_value": strings.ToValidUTF8(r.Value, "\uFFFD"),
+			}})
+		}
+	}
+	return all
+}
+
+func writeJSON(w io.Writer, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err == nil {
+		_, err = w.Write(append(text, '\n'))
+	}
+	return err
+}

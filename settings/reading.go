@@ -1,0 +1,69 @@
+package settings
+
+import (
+	"errors"
+	"strings"
+
+	"dockreg/etcdreg/etcd"
+	"dockreg/record"
+)
+
+// Reading says what is to be read of etcd, and how it is to be shown.
+type Reading struct {
+	etcd     *Etcd
+	key      *Setting[string]
+	prefixes *Setting[[]string]
+	output   *Setting[string]
+}
+
+// Reading adds the settings of a command that shows what is registered, in one of these
+// forms; the first one is the default.
+func (s *Set) Reading(outputs ...string) *Reading {
+	names := map[string]string{}
+	for _, output := range outputs {
+		names[output] = output
+	}
+	all := strings.Join(outputs[:len(outputs)-1], ", ") + " or " + outputs[len(outputs)-1]
+	return &Reading{
+		etcd:     s.Etcd(),
+		key:      add(s, define(groupWhat, "key", "NAME", "service", "parent of the keys"), parseKey),
+		prefixes: addList(s, define(groupWhat, "prefix", "TEXT", "", "what the keys begin with, in place of --key; may be repeated:\n/skydns/example/svc/web/"), parsePrefixes),
+		output:   add(s, define(groupRuns, "output", "FORMAT", outputs[0], all), oneOf("form of output", all, names)),
+	}
+}
+
+// Etcd returns what package etcd needs, once the settings have been read.
+func (r *Reading) Etcd() etcd.Config {
+	c := r.etcd.Config()
+	r.etcd.urls.set.advise(etcd.ErrPermission, "grant a role of the user read on the prefix %s", strings.Join(r.Prefixes(), " and on "))
+	return c
+}
+
+// Prefixes are what the keys begin with.
+func (r *Reading) Prefixes() []string {
+	if r.prefixes.isGiven() {
+		return r.prefixes.Value
+	}
+	return []string{"/" + r.key.Value + "/"}
+}
+
+// Output is the form.
+func (r *Reading) Output() string { return r.output.Value }
+
+func parsePrefixes(texts []string) ([]string, error) {
+	prefixes, err := parseLines(texts)
+	if err != nil {
+		return nil, errors.New("nothing; give what the keys begin with, such as /service/")
+	}
+	for n, prefix := range prefixes {
+		if !record.IsPlain(prefix) {
+			return nil, quotef(prefix, "has a control character, or is not UTF-8; give plain text, such as /service/")
+		}
+		for _, other := range prefixes[:n] {
+			if strings.HasPrefix(prefix, other) || strings.HasPrefix(other, prefix) {
+				return nil, quotef(prefix, "begins as another one, %q, does; give one of the two", other)
+			}
+		}
+	}
+	return prefixes, nil
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dockreg/etcdreg/etcd"
+	"dockreg/instances"
+	"dockreg/settings"
+)
+
+// watchCommand shows each change of what is registered, until a signal.
+func watchCommand(stdout, stderr io.Writer) *cli.Command {
+	set := &settings.Set{}
+	what, logs := set.Reading("text", "json"), set.Log()
+	return &cli.Command{
+		Name:               "watch",
+		Usage:              "show each change of what is registered, as it happens",
+		CustomHelpTemplate: watchHelp,
+		Flags:              set.Flags(),
+		OnUsageError:       set.OnUsageError,
+		Action: func(c *cli.Context) error {
+			if err := set.Read(c); err != nil {
+				return err
+			}
+			config := what.Etcd()
+			if err := set.Err(); err != nil {
+				return err
+			}
+			config.Log, config.Patience = logs.Logger(stderr), etcdPatience
+			client := etcd.New(config)
+			defer client.Close()
+			ctx, _, release := onSignals(c.Context, slog.New(slog.DiscardHandler))
+			defer release()
+			ctx, stop := context.WithCancelCause(ctx)
+			defer stop(nil)
+			tell := func(e instances.Event) {
+				e.Err = set.Advise(e.Err)
+				if err := writeEvent(stdout, stderr, e, what.Output() == "json", strings.Join(what.Prefixes(), " and ")); err != nil {
+					stop(err)
+				}
+			}
+			instances.Follow(ctx, client, what.Prefixes(), tell)
+			if err := context.Cause(ctx); errors.Is(err, context.Canceled) || errors.Is(err, syscall.EPIPE) {
+				return nil // it was asked to stop, or whoever read has enough
+			} else { //nolint:revive // of the two
+				return fmt.Errorf("write: %w", err)
+			}
+		},
+	}
+}
+
+// line is an event for programs.
+type line struct {
+	Time  string         `json:"time"`
+	Event instances.Kind `json:"event"`
+	*object
+	Up    *float64 `json:"up_seconds,omitempty"`
+	Count *int     `json:"count,omitempty"`
+	Error string   `json:"error,omitempty"`
+}
+
+// writeEvent writes a line. What is about etcd, and not about an instance, goes beside: to
+// stderr, except in JSON.
+func writeEvent(stdout, stderr io.Writer, e instances.Event, asJSON bool, where string) error {
+	at := e.At.Format("2006-01-02T15:04:05.000Z07:00")
+	if asJSON {
+		l := line{Time: at, Event: e.Kind}
+		if e.Instance.Key != "" {
+			o := objectOf(e.Instance)
+			l.object = &o
+		}
+		if e.Kind == instances.Went && !e.Since.IsZero() {
+			up := e.At.Sub(e.Since).Seconds()
+			l.Up = &up
+		}
+		if e.Kind == instances.Listed {
+			count := len(e.Listing.Instances)
+			l.Count = &count
+		}
+		if e.Err != nil {
+			l.Error = e.Err.Error()
+		}
+		text, err := json.Marshal(l)
+		if err != nil {
+			return err
+		}
+		_, err = stdout.Write(append(text, '\n'))
+		return err
+	}
+	var err error
+	switch who := name(e.Instance); e.Kind {
+	case instances.Listed:
+		_, _ = fmt.Fprintf(stderr, "dockreg: %d keys below %s; waiting for changes\n", len(e.Listing.Instances), where)
+	case instances.Came:
+		_, err = fmt.Fprintf(stdout, "%s + %s %s\n", at, who, brief(e.Instance.Value))
+	case instances.Changed:
+		_, err = fmt.Fprintf(stdout, "%s ~ %s %s\n", at, who, brief(e.Instance.Value))
+	case instances.Went:
+		up := "was up since before this began"
+		if !e.Since.IsZero() {
+			up = "was up for " + e.At.Sub(e.Since).Round(time.Millisecond).String()
+		}
+		_, err = fmt.Fprintf(stdout, "%s - %s %s\n", at, who, up)
+	case instances.Lost:
+		_, _ = fmt.Fprintf(stderr, "dockreg: %s etcd can't be asked: %s; trying again\n", at, e.Err)
+	case instances.Back:
+		_, _ = fmt.Fprintf(stderr, "dockreg: %s etcd can be asked again\n", at)
+	case instances.Gap:
+		_, _ = fmt.Fprintf(stderr, "dockreg: %s %s; what came and went meanwhile is not known\n", at, e.Err)
+	}
+	return err
+}
