@@ -30,4 +30,6 @@ LABEL org.opencontainers.image.title="dockreg" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$COMMIT"
 EXPOSE 8000
+# Healthy is who is registered.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["/usr/bin/dockreg", "status"]
 ENTRYPOINT ["/usr/bin/supervisord", "-c", "/etc/supervisord.conf"]

@@ -14,6 +14,7 @@ Usage:
   dockreg host [--etcd URLS] [flags]
   dockreg ls --etcd URLS [flags]
   dockreg watch --etcd URLS [flags]
+  dockreg status [flags]
   dockreg help
 
 Examples:
@@ -56,7 +57,7 @@ Usage:
 
 Examples:
   dockreg host --etcd http://10.1.0.101:2379,http://10.1.0.102:2379
-  docker run --pid host --cgroupns host --network host --read-only --cap-drop ALL \
+  docker run --pid host --cgroupns host --network host --read-only --cap-drop ALL --no-healthcheck \
     -v /run/dockreg:/run/dockreg -v /var/run/docker.sock:/var/run/docker.sock … dockreg host …
 
 A container then:
@@ -114,4 +115,23 @@ Exit codes:
   0 done, or stopped as asked
   2 wrong usage or configuration
   1 anything else, such as an etcd that can't be asked
+`
+
+// statusHelp is the text of dockreg status --help.
+const statusHelp = `dockreg status: shows what the dockreg of this container does now, and why
+
+It asks at a socket in the container's own file system. As its exit code tells whether
+the app is registered, it is a HEALTHCHECK, too.
+
+Usage:
+  dockreg status [flags]
+
+Examples:
+  docker exec web dockreg status
+  docker exec web dockreg status --output json
+` + flagsHelp + `
+Exit codes:
+  0 registered
+  2 wrong usage
+  1 not registered, or no dockreg runs here
 `

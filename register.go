@@ -79,6 +79,14 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 				attrs = append(attrs, "drain", drain, "drain_for", of)
 			}
 			log.Info("starting", attrs...)
+			if path, wanted := what.Status(); wanted {
+				told, err := serveStatus(c.Context, path, what.Port(), func() any { return statusOf(s, registry) })
+				if err != nil {
+					log.Debug("dockreg status can't ask here", "err", err)
+				} else {
+					defer told.Close()
+				}
+			}
 			return set.Advise(s.Run(ctx, hurry))
 		},
 	}

@@ -89,7 +89,7 @@ func TestP11ManyKilledAtOnce(t *testing.T) {
 		group.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			args := append(asked(folder), "--network", "bridge", "--entrypoint", "sh", image, "-c",
+			args := append(asked(folder), "--network", "bridge", "--no-healthcheck", "--entrypoint", "sh", image, "-c",
 				"dockreg --check tcp --port 8000 --etcd "+etcd.URL+" --ip "+docker.Gateway+" --key many & exec node -e 'require(\"net\").createServer().listen(8000)'")
 			containers[i], errs[i] = docker.Run(args...)
 		})

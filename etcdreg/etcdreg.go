@@ -70,6 +70,7 @@ type Registry struct {
 	leases  leases
 	past    past
 	peers   atomic.Int64 // instances of the service, when last counted
+	place   atomic.Pointer[Place]
 
 	willed   bool // there is a last will
 	standsBy bool // another instance had the key when last looked at
@@ -87,6 +88,15 @@ func New(etcd Etcd, c Config) *Registry {
 		disturbed: make(chan error, 1),
 	}
 }
+
+// Place is where the records are: on which lease, as which member told of late.
+type Place struct {
+	Lease  int64
+	Member string // a URL
+}
+
+// Place returns where the records are, or nil: nowhere. It is safe for concurrent use.
+func (r *Registry) Place() *Place { return r.place.Load() }
 
 // Close ends the watching. It removes nothing: see Deregister.
 func (r *Registry) Close() { r.unwatch() }
@@ -149,6 +159,7 @@ func (r *Registry) register(ctx context.Context, records record.Records) error {
 		}
 	}
 	r.watch = r.observe(seen.client, held, seen.revision+1)
+	r.place.Store(&Place{int64(r.leases.current), seen.client.Endpoints()[0]})
 	if r.config.Will != nil {
 		r.willed = true
 		r.config.Will.Make(int64(r.leases.current))

@@ -107,6 +107,7 @@ func (r *Registry) put(ctx context.Context, seen []*mvccpb.KeyValue) (revision i
 // leave gives up the lease, and what hangs on it.
 func (r *Registry) leave(ctx context.Context) error {
 	r.unwatch()
+	r.place.Store(nil)
 	r.leases.retire()
 	if err := r.leases.revoke(ctx); err != nil {
 		return err

@@ -35,7 +35,8 @@ func variables() map[string]bool {
 	var every Set
 	every.Registration("")
 	every.Host()
-	every.Reading("")
+	every.Reading("", "")
+	every.Status("", "")
 	every.Log()
 	names := map[string]bool{passwordEnv: true}
 	for _, f := range every.all {

@@ -69,7 +69,7 @@ func parseListen(text string) (string, error) {
 		return "", errors.New("not a path, and only of who comes by a socket does the kernel say which container that is; " + fix)
 	case !filepath.IsAbs(text) || filepath.Clean(text) != text || text == "/":
 		return "", errors.New("not an absolute path; " + fix)
-	case len(text) > 107: // unix(7): 108 bytes with the 0 at the end
+	case len(text) > longestSocket:
 		return "", errors.New("longer than the 107 bytes of a socket's path; " + fix)
 	}
 	return text, nil

@@ -19,17 +19,24 @@ type Reading struct {
 // Reading adds the settings of a command that shows what is registered, in one of these
 // forms; the first one is the default.
 func (s *Set) Reading(outputs ...string) *Reading {
-	names := map[string]string{}
-	for _, output := range outputs {
-		names[output] = output
-	}
-	all := strings.Join(outputs[:len(outputs)-1], ", ") + " or " + outputs[len(outputs)-1]
 	return &Reading{
 		etcd:     s.Etcd(),
 		key:      add(s, define(groupWhat, "key", "NAME", "service", "parent of the keys"), parseKey),
 		prefixes: addList(s, define(groupWhat, "prefix", "TEXT", "", "what the keys begin with, in place of --key; may be repeated:\n/skydns/example/svc/web/"), parsePrefixes),
-		output:   add(s, define(groupRuns, "output", "FORMAT", outputs[0], all), oneOf("form of output", all, names)),
+		output:   s.output(outputs...),
 	}
+}
+
+// output adds the setting of the form in which something is shown, the first one of these by
+// default.
+func (s *Set) output(forms ...string) *Setting[string] {
+	names := map[string]string{}
+	for _, form := range forms {
+		names[form] = form
+	}
+	last := len(forms) - 1
+	all := strings.Join(forms[:last], ", ") + " or " + forms[last]
+	return add(s, define(groupRuns, "output", "FORMAT", forms[0], all), oneOf("form of output", all, names))
 }
 
 // Etcd returns what package etcd needs, once the settings have been read.

@@ -29,6 +29,7 @@ type Registration struct {
 	rise, fall        *Setting[int]
 	ttl, drain        *Setting[time.Duration]
 	dryRun            *Setting[bool]
+	status            *Setting[string]
 }
 
 // Registration adds the settings of one registration. agent is what its probes and
@@ -50,6 +51,7 @@ func (s *Set) Registration(agent string) *Registration {
 		drain:     add(s, define(groupRuns, "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting; by\ndefault as long as consumers of other records than plain need"), parseTime),
 		dryRun:    add(s, define(groupRuns, "dry-run", "", "", "find everything out, probe once, write nothing; say whether the\napp would be registered, and exit with 0, or why not, and with 1"), parseBool),
 	}
+	r.status = s.statusPath("the socket at which dockreg status asks, or off; by default\n/run/dockreg-PORT.sock, or in the folder for temporary files")
 	r.check.secret = true
 	r.docker.unless(r.hostPort.setting)
 	s.advise(docker.ErrNoHostIP, "give the host's IP that consumers dial, such as --ip 10.1.0.101")
@@ -124,6 +126,12 @@ func (r *Registration) Drained() (drain time.Duration, of string) {
 
 // Peers is what the first key of every instance of the service begins with.
 func (r *Registration) Peers() string { return r.records.prefixes()[0] }
+
+// Status is the path of the socket at which to tell what the sidekick does; empty: one of
+// the usual ones; false: none.
+func (r *Registration) Status() (path string, wanted bool) {
+	return r.status.Value, r.status.Value != "off" && !r.DryRun()
+}
 
 // DryRun says whether nothing is to be written.
 func (r *Registration) DryRun() bool { return r.dryRun.Value }

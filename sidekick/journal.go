@@ -11,7 +11,8 @@ import (
 // decides anything.
 type journal struct {
 	throttle
-	key string
+	board *board // says the same at any time
+	key   string
 
 	since          time.Time // when what is wanted now was first wanted, or was lost
 	saidRegistered bool      // the log says "registered" last, not "deregistered"
@@ -24,6 +25,12 @@ type journal struct {
 func (j *journal) found(msg string, at Place) {
 	j.key, j.saidRegistered = at.Records.Key(), false
 	j.wanted()
+	j.board.registered(false)
+	j.board.set(func(now *Status) {
+		if now.Address, now.Records = "", at.Records; at.Address.IsValid() {
+			now.Address = at.Address.String()
+		}
+	})
 	attrs := []any{"address", at.Address.String(), "key", j.key}
 	if !at.Address.IsValid() {
 		msg, attrs = "the app needs no address", attrs[2:]
@@ -50,6 +57,7 @@ func (j *journal) wanted() { j.since = time.Now() }
 
 // holds is when the key has come, or has come back.
 func (j *journal) holds() {
+	j.board.registered(true)
 	switch took := time.Since(j.since); {
 	case !j.saidRegistered:
 		j.logger.Info("registered", "key", j.key, "took", took)
@@ -61,6 +69,7 @@ func (j *journal) holds() {
 
 // gone is when the key has been taken away.
 func (j *journal) gone() {
+	j.board.registered(false)
 	if j.saidRegistered {
 		j.logger.Info("deregistered", "key", j.key, "took", time.Since(j.since))
 	}
@@ -69,6 +78,7 @@ func (j *journal) gone() {
 
 // disturbed is when the key may not be as it was any more.
 func (j *journal) disturbed(reason error) {
+	j.board.registered(false)
 	j.wanted()
 	if j.warn("the registration was disturbed; repairing it", reason) {
 		j.damaged = true
@@ -77,6 +87,7 @@ func (j *journal) disturbed(reason error) {
 
 // lost is when the key is gone, and was ours, or was waited for.
 func (j *journal) lost(err error, held bool) {
+	j.board.registered(false)
 	j.warn("the key has to be earned again; probing the app and looking up the address", err)
 	j.damaged = true // that it is back is news, even if this was said a moment ago
 	if held || j.holder != "" {
@@ -87,6 +98,8 @@ func (j *journal) lost(err error, held bool) {
 
 // taken is when another instance has the key.
 func (j *journal) taken(err error) {
+	j.board.registered(false)
+	j.board.set(func(now *Status) { now.Holder = err.Error() })
 	if j.holder != err.Error() {
 		j.logger.Warn("another instance has the key; standing by until it is gone", "err", err, "key", j.key)
 	}
@@ -109,6 +122,7 @@ func (j *journal) failed(kind callKind, err error, held bool) {
 
 // warn says whether it did.
 func (j *journal) warn(msg string, cause error) bool {
+	j.board.fault(cause)
 	return j.log(slog.LevelWarn, msg, cause, "key", j.key)
 }
 

@@ -65,7 +65,7 @@ func newKeeper(s *Sidekick, at Place, nudge func()) *keeper {
 		locate:   s.locate,
 		fixed:    fixed,
 		registry: s.Registry,
-		journal:  &journal{throttle: newThrottle(s.Log)},
+		journal:  &journal{throttle: newThrottle(s.Log), board: &s.board},
 		nudge:    nudge,
 		retry:    backoff{pauses: registerPauses},
 		repair:   backoff{pauses: repairPauses},
@@ -242,6 +242,7 @@ func (k *keeper) registered(c *call) {
 		k.journal.holds()
 	}
 	k.renewed = c.proof
+	k.journal.board.set(func(now *Status) { now.Renewed = time.Now() })
 	if k.held = !c.disturbed; k.held {
 		k.hurry()
 	} else {

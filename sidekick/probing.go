@@ -38,6 +38,11 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *probeP
 		if ctx.Err() != nil {
 			return
 		}
+		s.board.set(func(now *Status) {
+			if now.Probed, now.ProbeTook, now.ProbeError = time.Now(), time.Since(start), ""; err != nil {
+				now.ProbeError = err.Error()
+			}
+		})
 		next := start.Add(s.Interval)
 		tell := false
 		log := func() {} // after what follows from it
@@ -73,6 +78,11 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *probeP
 			looks.reset()
 			next = time.Now().Add(min(asks.next(), s.Interval))
 		}
+		s.board.set(func(now *Status) {
+			if state := map[bool]string{true: "up", false: "down"}[up]; now.App != state {
+				now.App, now.AppSince = state, time.Now()
+			}
+		})
 		if tell {
 			select {
 			case <-ctx.Done():

@@ -64,6 +64,8 @@ type Sidekick struct {
 	Watcher  Watcher
 	Registry Registry
 	Log      *slog.Logger
+
+	board board
 }
 
 // Run lives the registration's life until ctx ends, which asks for a stop:
@@ -73,6 +75,7 @@ type Sidekick struct {
 // It returns an error only if the Locator returned a *PermanentError. A fault of
 // Docker, of the app or of the registry is waited out.
 func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
+	s.board.set(func(now *Status) { now.App, now.AppSince, now.Since = "unknown", time.Now(), time.Now() })
 	at, err := s.Locate(ctx)
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // it was asked to stop, and there is nothing to undo
@@ -124,6 +127,7 @@ func (s *Sidekick) Locate(ctx context.Context) (Place, error) {
 			return at, err
 		}
 		causes.log(slog.LevelWarn, "can't find the address yet; trying again", err)
+		s.board.fault(err)
 		select {
 		case <-ctx.Done():
 			return Place{}, err

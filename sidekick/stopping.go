@@ -13,6 +13,7 @@ const stopBudget = 2 * time.Second
 // the drain. Where the registry doesn't answer, the drain starts after stopBudget
 // all the same, with deregistering tried on until it ends.
 func (k *keeper) stop(hurry <-chan struct{}) {
+	k.journal.board.set(func(now *Status) { now.Stopping = true })
 	if !k.exists {
 		return
 	}

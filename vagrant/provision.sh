@@ -92,7 +92,7 @@ service() {
 	fi
 	docker run -d --name dockreg-host --restart always \
 		--pid host --cgroupns host --network host \
-		--read-only --cap-drop ALL --security-opt no-new-privileges \
+		--read-only --cap-drop ALL --security-opt no-new-privileges --no-healthcheck \
 		--volume /run/dockreg:/run/dockreg --volume /var/run/docker.sock:/var/run/docker.sock \
 		--entrypoint dockreg dockreg host --etcd "http://$first:2379,http://$second:2379" >/dev/null
 }

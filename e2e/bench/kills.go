@@ -34,7 +34,7 @@ func (b *bench) startHost() (folder string, stop func(), err error) {
 	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // containers mount it
 		return "", nil, err
 	}
-	c, err := b.docker.Run("--pid", "host", "--cgroupns", "host", "--network", "host", "--read-only", "--cap-drop", "ALL",
+	c, err := b.docker.Run("--pid", "host", "--cgroupns", "host", "--network", "host", "--read-only", "--cap-drop", "ALL", "--no-healthcheck",
 		"-v", folder+":"+folder, "-v", "/var/run/docker.sock:/var/run/docker.sock",
 		"--entrypoint", "dockreg", b.image, "host", "--listen", folder+"/docker.sock", "--etcd", b.etcd.URL)
 	if err != nil {
