@@ -36,14 +36,9 @@ func statusCommand(stdout io.Writer) *cli.Command {
 			if err := set.Read(c); err != nil {
 				return err
 			}
-			path, err := what.Path(), error(nil)
-			switch path {
-			case "off":
-				return errors.New("--status-socket is off: dockreg does not tell what it does")
-			case "":
-				if path, err = findStatus(); err != nil {
-					return err
-				}
+			path, err := findStatus(what.Path())
+			if err != nil {
+				return err
 			}
 			s, err := askStatus(c.Context, path)
 			if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -83,8 +84,15 @@ func (s *statusSocket) Close() {
 	s.answers.Wait()
 }
 
-// findStatus returns the socket of the only sidekick here.
-func findStatus() (string, error) {
+// findStatus returns the socket at path, or of the only sidekick here.
+func findStatus(path string) (string, error) {
+	switch path {
+	case "":
+	case "off":
+		return "", errors.New("--status-socket is off: dockreg does not tell what it does")
+	default:
+		return path, nil
+	}
 	var found []string
 	for _, dir := range statusDirs() {
 		some, _ := filepath.Glob(filepath.Join(dir, fmt.Sprintf(statusPattern, "*")))

@@ -1,0 +1,51 @@
+package sidekick
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The status follows what happens, and records that nobody could renew for the TTL are not
+// registered any more.
+func TestStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		w.probe = refuse
+		w.begin()
+		if s := w.side.Status(); s.App != "unknown" && s.App != "down" || s.Registered || s.ProbeError != "refused" || s.Address != theAddr.String() || s.Records.Key() != theKey {
+			t.Errorf("an app that does not pass yet: %+v", s)
+		}
+		w.from(func() { w.probe = ok })
+		w.until(5 * time.Second)
+		if s := w.side.Status(); s.App != "up" || !s.Registered || s.ProbeError != "" || s.Holder != "" {
+			t.Errorf("an app that passes: %+v", s)
+		}
+		since := w.side.Status().Since
+		w.from(func() { w.register = func(context.Context) error { return errors.New("etcd is away") } })
+		w.until(20 * time.Second)
+		if s := w.side.Status(); !s.Registered || s.Since != since || s.Fault != "etcd: etcd is away" {
+			t.Errorf("while etcd is away: %+v", s)
+		}
+		w.until(40 * time.Second)
+		if s := w.side.Status(); s.Registered || !s.Since.Equal(s.Renewed.Add(defaults.TTL)) {
+			t.Errorf("for longer than the TTL: %+v", s)
+		}
+		w.from(func() { w.register = func(context.Context) error { return ErrTaken } })
+		w.until(50 * time.Second)
+		if s := w.side.Status(); s.Registered || s.Holder == "" {
+			t.Errorf("another instance has the key: %+v", s)
+		}
+		w.from(func() { w.register = ok })
+		w.until(60 * time.Second)
+		if s := w.side.Status(); !s.Registered || s.Holder != "" {
+			t.Errorf("it is back: %+v", s)
+		}
+		w.end()
+		if s := w.side.Status(); s.Registered || !s.Stopping {
+			t.Errorf("after the end: %+v", s)
+		}
+	})
+}
