@@ -123,7 +123,7 @@ func TestHelpWins(t *testing.T) {
 func TestHelpOfEachFlag(t *testing.T) {
 	text := runWith("help").stdout
 	fallbacks := map[string]string{
-		"key": "service", "value": "running", "ttl": "20s", "check": "http:/", "interval": "5s", "timeout": "3s", "rise": "1", "fall": "1",
+		"record": "plain", "key": "service", "value": "running", "ttl": "20s", "check": "http:/", "interval": "5s", "timeout": "3s", "rise": "1", "fall": "1",
 		"docker": "/var/run/docker.sock", "drain": "0s", "log-level": "info", "log-format": "text",
 	}
 	flags := 0

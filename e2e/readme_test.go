@@ -135,7 +135,7 @@ func TestReadmeHasEveryFlag(t *testing.T) {
 	inHelp := map[string]string{}
 	var last string
 	for line := range strings.Lines(string(out)) {
-		if m := regexp.MustCompile(`^  (--[a-z-]+(?: [A-Z]+)?)  `).FindStringSubmatch(line); m != nil {
+		if m := regexp.MustCompile(`^  (--[a-z-]+(?: [A-Z=]+)?)  `).FindStringSubmatch(line); m != nil {
 			last = m[1]
 			inHelp[last] = ""
 		}

@@ -27,7 +27,7 @@ type Records struct {
 // records adds the settings of what consumers read.
 func (s *Set) records() *Records {
 	return &Records{
-		record:   addList(s, define(groupWhat, "record", "KIND", "", "what consumers read, by default plain; may be repeated: plain,\nhostport:PREFIX, grpc:TARGET, dns:NAME, traefik:NAME,\ntraefik-tcp:NAME or KEY=VALUE with fields as in {{.ID}}"), parseLines),
+		record:   addList(s, define(groupWhat, "record", "KIND", "plain", "what consumers read; may be repeated: plain,\nhostport:PREFIX, grpc:TARGET, dns:NAME, traefik:NAME,\ntraefik-tcp:NAME or KEY=VALUE with fields as in {{.ID}}"), parseLines),
 		key:      add(s, define(groupWhat, "key", "NAME", "service", "parent of the plain record's key; may hold inner slashes:\nservice/web"), parseKey),
 		value:    add(s, define(groupWhat, "value", "TEXT", "running", "what is stored under the plain record's key"), anyText),
 		meta:     addList(s, define(groupWhat, "meta", "NAME=TEXT", "", "more about the instance, for grpc and KEY=VALUE; may be\nrepeated"), parseMeta),
@@ -43,9 +43,6 @@ func (r *Records) read(noPort bool) {
 		return
 	}
 	texts := r.record.Value
-	if !r.record.isGiven() {
-		texts = []string{"plain"}
-	}
 	plain := slices.Contains(texts, "plain")
 	for _, f := range []*Setting[string]{r.key, r.value} {
 		if f.isGiven() && !plain {
