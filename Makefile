@@ -109,7 +109,7 @@ $(BIN)/golangci-lint: e2e/go.mod
 # and what makes and cuts networks.
 .PHONY: tools
 tools:
-	@for tool in etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables docker-compose:docker-compose; do \
+	@for tool in etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables docker-compose:docker-compose promtool:prometheus; do \
 		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; \
 	done; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \

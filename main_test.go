@@ -142,8 +142,8 @@ func TestHelpOfEachFlag(t *testing.T) {
 		}
 		flags++
 	}
-	if flags != 30 {
-		t.Errorf("%d flags in the help, want 30", flags)
+	if flags != 31 {
+		t.Errorf("%d flags in the help, want 31", flags)
 	}
 	last := 0
 	for _, group := range []string{"What to register", "Where to register it", "How to talk to etcd", "When the app passes", "Which container this is", "How dockreg runs", "Environment", "Exit codes"} {

@@ -13,6 +13,7 @@ import (
 	"dockreg/etcdreg"
 	"dockreg/etcdreg/etcd"
 	"dockreg/host/will"
+	"dockreg/metrics"
 	"dockreg/probe/port"
 	"dockreg/settings"
 	"dockreg/sidekick"
@@ -52,6 +53,19 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			}
 			// After a try that took that long, the lease has time left for another.
 			etcdConfig.Patience, etcdConfig.Log = config.TTL/4, log
+			s := &sidekick.Sidekick{
+				Config: config, Records: records, Locator: locator, Prober: prober, Log: log,
+				Watcher: &port.Watcher{Port: what.Port(), Log: log},
+			}
+			if address := what.Metrics(); address != "" {
+				counts := metrics.NewSidekick(version, commit, config.TTL, s.Status)
+				served, err := counts.Serve(c.Context, address)
+				if err != nil {
+					return err
+				}
+				defer served.Close()
+				s.Observer, etcdConfig.Requested = counts, counts.Requested
+			}
 			client := etcd.New(etcdConfig)
 			defer client.Close()
 			registryConfig := etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log, Peers: what.Peers()}
@@ -63,10 +77,7 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			}
 			registry := etcdreg.New(client, registryConfig)
 			defer registry.Close()
-			s := &sidekick.Sidekick{
-				Config: config, Records: records, Locator: locator, Prober: prober, Registry: registry, Log: log,
-				Watcher: &port.Watcher{Port: what.Port(), Log: log},
-			}
+			s.Registry = registry
 			if what.DryRun() {
 				err := dryRun(c.Context, stdout, s, client, socket, set.Advise)
 				set.Show(stdout, log.Enabled(c.Context, slog.LevelDebug))

@@ -29,7 +29,7 @@ type Registration struct {
 	rise, fall        *Setting[int]
 	ttl, drain        *Setting[time.Duration]
 	dryRun            *Setting[bool]
-	status            *Setting[string]
+	status, metrics   *Setting[string]
 }
 
 // Registration adds the settings of one registration. agent is what its probes and
@@ -52,6 +52,7 @@ func (s *Set) Registration(agent string) *Registration {
 		dryRun:    add(s, define(groupRuns, "dry-run", "", "", "find everything out, probe once, write nothing; say whether the\napp would be registered, and exit with 0, or why not, and with 1"), parseBool),
 	}
 	r.status = s.statusPath("the socket at which dockreg status asks, or off; by default\n/run/dockreg-PORT.sock, or in the folder for temporary files")
+	r.metrics = add(s, define(groupRuns, "metrics", "ADDR", "", "where Prometheus reads /metrics, such as :9100 or\n127.0.0.1:9100; by default nowhere"), parseListenAddress)
 	r.check.secret = true
 	r.docker.unless(r.hostPort.setting)
 	s.advise(docker.ErrNoHostIP, "give the host's IP that consumers dial, such as --ip 10.1.0.101")
@@ -131,6 +132,14 @@ func (r *Registration) Peers() string { return r.records.prefixes()[0] }
 // the usual ones; false: none.
 func (r *Registration) Status() (path string, wanted bool) {
 	return r.status.Value, r.status.Value != "off" && !r.DryRun()
+}
+
+// Metrics is the address at which to tell them, or empty: nowhere.
+func (r *Registration) Metrics() string {
+	if r.DryRun() {
+		return ""
+	}
+	return r.metrics.Value
 }
 
 // DryRun says whether nothing is to be written.

@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -26,6 +27,14 @@ func parsePort(text string) (uint16, error) {
 		return 0, errors.New("not a port; give a number from 1 to 65535")
 	}
 	return uint16(n), nil
+}
+
+func parseListenAddress(text string) (string, error) {
+	host, port, err := net.SplitHostPort(text)
+	if _, notIP := netip.ParseAddr(host); err != nil || !isPort(port) || host != "" && notIP != nil {
+		return "", errors.New("not an address to listen at; give a port with a colon, or an IP and a port: :9100 or 127.0.0.1:9100")
+	}
+	return text, nil
 }
 
 func parseIP(text string) (netip.Addr, error) {

@@ -85,6 +85,26 @@ type Registry interface {
 	Disturbed() <-chan error
 }
 
+// Observer is told what happens, for who counts it. Its methods never block.
+type Observer interface {
+	// Probed is after each probe, with its error.
+	Probed(err error, took time.Duration)
+	// Happened is after each change of the registration.
+	Happened(what Occasion)
+}
+
+// Occasion is what may happen to a registration.
+type Occasion int
+
+// The occasions.
+const (
+	Registered   Occasion = iota // after it was not
+	Deregistered                 // on purpose
+	Repaired                     // after it was disturbed, or could not be renewed
+	StoodBy                      // another instance has the key
+	Drained                      // a stop waited for consumers
+)
+
 var (
 	// ErrLost says that what was registered is gone. The sidekick looks up the address
 	// and probes the app before it calls Register again.

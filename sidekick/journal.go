@@ -60,8 +60,10 @@ func (j *journal) holds() {
 	j.board.registered(true)
 	switch took := time.Since(j.since); {
 	case !j.saidRegistered:
+		j.board.happened(Registered)
 		j.logger.Info("registered", "key", j.key, "took", took)
 	case j.damaged:
+		j.board.happened(Repaired)
 		j.logger.Info("registered again", "key", j.key, "took", took)
 	}
 	j.saidRegistered, j.damaged, j.holder = true, false, ""
@@ -71,6 +73,7 @@ func (j *journal) holds() {
 func (j *journal) gone() {
 	j.board.registered(false)
 	if j.saidRegistered {
+		j.board.happened(Deregistered)
 		j.logger.Info("deregistered", "key", j.key, "took", time.Since(j.since))
 	}
 	j.saidRegistered, j.holder = false, ""
@@ -101,6 +104,7 @@ func (j *journal) taken(err error) {
 	j.board.registered(false)
 	j.board.set(func(now *Status) { now.Holder = err.Error() })
 	if j.holder != err.Error() {
+		j.board.happened(StoodBy)
 		j.logger.Warn("another instance has the key; standing by until it is gone", "err", err, "key", j.key)
 	}
 	j.saidRegistered, j.holder = false, err.Error()

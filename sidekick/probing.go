@@ -38,11 +38,7 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *probeP
 		if ctx.Err() != nil {
 			return
 		}
-		s.board.set(func(now *Status) {
-			if now.Probed, now.ProbeTook, now.ProbeError = time.Now(), time.Since(start), ""; err != nil {
-				now.ProbeError = err.Error()
-			}
-		})
+		s.board.probed(start, err)
 		next := start.Add(s.Interval)
 		tell := false
 		log := func() {} // after what follows from it

@@ -54,7 +54,8 @@ func (c Config) renewEvery() time.Duration {
 	return min(c.TTL/renewals, c.TTL-c.Interval-c.Timeout-LeastSpare)
 }
 
-// Sidekick is one registration. All fields are required. Log should never block.
+// Sidekick is one registration. All fields but Observer are required. Log should never
+// block.
 type Sidekick struct {
 	Config
 	// Records returns what to register for an address. An error is one of that address.
@@ -64,6 +65,7 @@ type Sidekick struct {
 	Watcher  Watcher
 	Registry Registry
 	Log      *slog.Logger
+	Observer Observer
 
 	board board
 }
@@ -75,6 +77,7 @@ type Sidekick struct {
 // It returns an error only if the Locator returned a *PermanentError. A fault of
 // Docker, of the app or of the registry is waited out.
 func (s *Sidekick) Run(ctx context.Context, hurry <-chan struct{}) error {
+	s.board.observer = s.Observer
 	s.board.set(func(now *Status) { now.App, now.AppSince, now.Since = "unknown", time.Now(), time.Now() })
 	at, err := s.Locate(ctx)
 	if ctx.Err() != nil {

@@ -27,10 +27,31 @@ type Status struct {
 	FaultAt time.Time
 }
 
-// board is a Status that is written as things happen. It is safe for concurrent use.
+// board is a Status that is written as things happen, and what tells the Observer, if there
+// is one. It is safe for concurrent use.
 type board struct {
+	observer Observer
+
 	mu  sync.Mutex
 	now Status
+}
+
+func (b *board) happened(what Occasion) {
+	if b.observer != nil {
+		b.observer.Happened(what)
+	}
+}
+
+func (b *board) probed(start time.Time, err error) {
+	took := time.Since(start)
+	if b.observer != nil {
+		b.observer.Probed(err, took)
+	}
+	b.set(func(s *Status) {
+		if s.Probed, s.ProbeTook, s.ProbeError = time.Now(), took, ""; err != nil {
+			s.ProbeError = err.Error()
+		}
+	})
 }
 
 func (b *board) set(change func(*Status)) {

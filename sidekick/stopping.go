@@ -36,6 +36,7 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 		log.Error("no answer to the deregistering in time; the key lapses with its lease, if it is not gone yet", "key", k.at.Records.Key(), "ttl", k.settings.TTL)
 	}
 	if k.settings.Drain > 0 {
+		k.journal.board.happened(Drained)
 		log.Info("draining", "drain", k.settings.Drain)
 		select {
 		case <-time.After(k.settings.Drain):

@@ -46,6 +46,9 @@ type Config struct {
 	Patience time.Duration
 	// Log is told what is no error, if it is not nil.
 	Log *slog.Logger
+	// Requested is told of each request, if it is not nil: of which member it was, how long
+	// that took, and what came of it.
+	Requested func(member string, took time.Duration, err error)
 }
 
 // Client makes requests. It is not safe for concurrent use.
@@ -100,7 +103,11 @@ func (c *Client) Within(usual time.Duration) time.Duration { return c.patience.o
 // goes to the next member then. An end of ctx, the caller's own, says nothing about the
 // member.
 func (c *Client) Do(ctx context.Context, within time.Duration, request func(context.Context, *clientv3.Client) error) error {
+	began, member := time.Now(), c.Member()
 	client, err := c.connect(ctx, within)
+	if c.config.Requested != nil {
+		defer func() { c.config.Requested(member, time.Since(began), err) }()
+	}
 	if err == nil {
 		err = c.patience.try(ctx, within, func(ctx context.Context) error { return request(ctx, client) })
 	}

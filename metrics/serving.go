@@ -1,0 +1,68 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+)
+
+const (
+	// answerTimeout bounds a request, and how long its answer waits to be read.
+	answerTimeout = 5 * time.Second
+	// maxHeaders bounds a request's.
+	maxHeaders = 8 << 10
+)
+
+// Server answers /metrics, and nothing else.
+type Server struct {
+	server  *http.Server
+	address string
+	ended   chan error
+}
+
+// Address is where it listens.
+func (s *Server) Address() string { return s.address }
+
+// Serve answers at an address until Close. Its error is that nobody can listen there.
+func (m *Sidekick) Serve(ctx context.Context, address string) (*Server, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", m.answer)
+	s := &Server{
+		server: &http.Server{
+			Handler: mux, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeaders,
+		},
+		address: listener.Addr().String(), ended: make(chan error, 1),
+	}
+	go func() { s.ended <- s.server.Serve(listener) }()
+	return s, nil
+}
+
+// Close ends it, at once.
+func (s *Server) Close() {
+	_ = s.server.Close()
+	<-s.ended
+}
+
+func (m *Sidekick) answer(w http.ResponseWriter, _ *http.Request) {
+	all, err := m.registry.Gather()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	format := expfmt.NewFormat(expfmt.TypeTextPlain)
+	w.Header().Set("Content-Type", string(format))
+	e := expfmt.NewEncoder(w, format)
+	for _, family := range all {
+		if e.Encode(family) != nil {
+			return // whoever asked has gone
+		}
+	}
+}
