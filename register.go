@@ -59,11 +59,12 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 			}
 			if address := what.Metrics(); address != "" {
 				counts := metrics.NewSidekick(version, commit, config.TTL, s.Status)
-				served, err := counts.Serve(c.Context, address)
-				if err != nil {
-					return err
+				// Not to be scraped is no reason not to be registered.
+				if served, err := counts.Serve(c.Context, address); err != nil {
+					log.Error("Prometheus can't read the metrics", "err", err)
+				} else {
+					defer served.Close()
 				}
-				defer served.Close()
 				s.Observer, etcdConfig.Requested = counts, counts.Requested
 			}
 			client := etcd.New(etcdConfig)
