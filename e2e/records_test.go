@@ -3,11 +3,15 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/e2e/testbed"
 )
 
 // kindsOf has every kind of record that is about an address, in the environment of a
@@ -71,4 +75,35 @@ func TestP11RecordsComeAndGoTogether(t *testing.T) {
 			host.awaitLogged(t, words)
 		}
 	}
+}
+
+// An app without a port, such as a worker, is registered without an address and without
+// Docker, while its check passes.
+func TestWorkerWithoutAPort(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	keys := testbed.FollowKeys(t.Context(), etcd.Client, "/workers/")
+	ready := filepath.Join(t.TempDir(), "ready")
+	p := dockreg("--etcd", etcd.URL, "--check", "exec:test -e "+ready, "--interval", "1s", "--timeout", "1s", "--container", "worker-1",
+		"--record", `/workers/{{.Container}}={"zone":"{{.Meta.zone}}"}`, "--meta", "zone=a")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+	})
+	p.awaitLogged(t, "waiting for the app to pass its probe")
+	if err := os.WriteFile(ready, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantPut(t, keys, "/workers/worker-1", start, time.Minute)
+	fails := time.Now()
+	if err := os.Remove(ready); err != nil {
+		t.Fatal(err)
+	}
+	wantGone(t, keys, "/workers/worker-1", fails, time.Minute)
+	p.terminate(t)
 }
