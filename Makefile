@@ -89,7 +89,7 @@ e2e: images consumers build-$(shell go env GOARCH) ## run the tests across real 
 	$(STEP) "testing the soak's judge" go test -C e2e -count=1 ./soak
 	$(STEP) "compiling the end-to-end tests" sh -c 'cd e2e && $(GOTEST) -c -o $(BIN)/e2e.test .'
 	$(STEP) "testing with containers, in two or three minutes" sh -c '$(E2E) -test.skip "$(WAITING)|$(COUNTING)" -test.parallel 6'
-	$(STEP) "testing under load, in a minute or two" sh -c '$(E2E) -test.run "$(COUNTING)" -test.parallel $(if $(DOCKREG_LONG),1,2)'
+	$(STEP) "testing under load, in a minute or two" sh -c '$(E2E) -test.run "$(COUNTING)" -test.parallel 1'
 	$(STEP) "testing what waits, in a minute or two" sh -c '$(E2E) -test.run "$(WAITING)" -test.parallel 16'
 
 .PHONY: lint
