@@ -81,8 +81,9 @@ func (s *Service) wouldTake(ctx context.Context, network container.InspectRespon
 	return s.wills.leases.reached(ctx)
 }
 
-// ownKeys says whether keys are all of an address at which Docker publishes a port of the
-// container.
+// ownKeys says whether keys are of an address at which Docker publishes a port of the
+// container: one of them at least, and none of another one's. No other container's lease has
+// a key with this one's address on it.
 func (s *Service) ownKeys(c container.InspectResponse, keys []string) error {
 	if c.HostConfig.NetworkMode.IsHost() {
 		return errHostMode
@@ -91,11 +92,16 @@ func (s *Service) ownKeys(c container.InspectResponse, keys []string) error {
 	if err != nil {
 		return err
 	}
+	own := false
 	for _, key := range keys {
 		addresses := record.AddressesIn(key)
-		if addresses == nil || slices.ContainsFunc(addresses, func(at netip.AddrPort) bool { return !s.publishes(c, at, ips) }) {
+		if slices.ContainsFunc(addresses, func(at netip.AddrPort) bool { return !s.publishes(c, at, ips) }) {
 			return fmt.Errorf("%q is %w", key, errForeign)
 		}
+		own = own || addresses != nil
+	}
+	if !own {
+		return fmt.Errorf("%q is %w", keys[0], errForeign)
 	}
 	return nil
 }

@@ -248,6 +248,7 @@ func TestP11OwnKeys(t *testing.T) {
 		"translated":             {everywhere, "bridge", "203.0.113.7", "/service/203.0.113.7:32768", nil},
 		"of a DNS label":         {everywhere, "bridge", "", "/skydns/example/web/127-0-0-1-32768", nil},
 		"of Traefik":             {everywhere, "bridge", "", "traefik/http/services/web/loadbalancer/servers/127-0-0-1-32768/url", nil},
+		"beside one without":     {everywhere, "bridge", "", "/workers/web /service/127.0.0.1:32768", nil},
 		"another one's label":    {everywhere, "bridge", "", "/skydns/example/web/127-0-0-1-32769", errForeign},
 		"two addresses":          {everywhere, "bridge", "", "/web/10-1-0-102-32768/127.0.0.1:32768", errForeign},
 		"as a folder":            {everywhere, "bridge", "", "/service/127.0.0.1:32768/x", errForeign},
