@@ -22,28 +22,10 @@ import (
 
 // lsCommand shows what is registered.
 func lsCommand(stdout, stderr io.Writer) *cli.Command {
-	set := &settings.Set{}
-	what, logs := set.Reading("table", "wide", "json", "prometheus"), set.Log()
-	return &cli.Command{
-		Name:               "ls",
-		Usage:              "list what is registered",
-		CustomHelpTemplate: lsHelp,
-		Flags:              set.Flags(),
-		OnUsageError:       set.OnUsageError,
-		Action: func(c *cli.Context) error {
-			if err := set.Read(c); err != nil {
-				return err
-			}
-			config := what.Etcd()
-			if err := set.Err(); err != nil {
-				return err
-			}
-			config.Log, config.Patience = logs.Logger(stderr), etcdPatience
-			client := etcd.New(config)
-			defer client.Close()
-			return set.Advise(list(c.Context, client, what.Prefixes(), what.Output(), stdout))
-		},
-	}
+	return readingCommand(stderr, "ls", "list what is registered", lsHelp, []string{"table", "wide", "json", "prometheus"},
+		func(c *cli.Context, client *etcd.Client, _ *settings.Set, what *settings.Reading) error {
+			return list(c.Context, client, what.Prefixes(), what.Output(), stdout)
+		})
 }
 
 // row is an instance as it is shown.

@@ -20,43 +20,24 @@ import (
 
 // watchCommand shows each change of what is registered, until a signal.
 func watchCommand(stdout, stderr io.Writer) *cli.Command {
-	set := &settings.Set{}
-	what, logs := set.Reading("text", "json"), set.Log()
-	return &cli.Command{
-		Name:               "watch",
-		Usage:              "show each change of what is registered, as it happens",
-		CustomHelpTemplate: watchHelp,
-		Flags:              set.Flags(),
-		OnUsageError:       set.OnUsageError,
-		Action: func(c *cli.Context) error {
-			if err := set.Read(c); err != nil {
-				return err
-			}
-			config := what.Etcd()
-			if err := set.Err(); err != nil {
-				return err
-			}
-			config.Log, config.Patience = logs.Logger(stderr), etcdPatience
-			client := etcd.New(config)
-			defer client.Close()
+	return readingCommand(stderr, "watch", "show each change of what is registered, as it happens", watchHelp, []string{"text", "json"},
+		func(c *cli.Context, client *etcd.Client, set *settings.Set, what *settings.Reading) error {
 			ctx, _, release := onSignals(c.Context, slog.New(slog.DiscardHandler))
 			defer release()
 			ctx, stop := context.WithCancelCause(ctx)
 			defer stop(nil)
-			tell := func(e instances.Event) {
+			instances.Follow(ctx, client, what.Prefixes(), func(e instances.Event) {
 				e.Err = set.Advise(e.Err)
 				if err := writeEvent(stdout, stderr, e, what.Output() == "json", strings.Join(what.Prefixes(), " and ")); err != nil {
 					stop(err)
 				}
-			}
-			instances.Follow(ctx, client, what.Prefixes(), tell)
-			if err := context.Cause(ctx); errors.Is(err, context.Canceled) || errors.Is(err, syscall.EPIPE) {
+			})
+			err := context.Cause(ctx)
+			if errors.Is(err, context.Canceled) || errors.Is(err, syscall.EPIPE) {
 				return nil // it was asked to stop, or whoever read has enough
-			} else { //nolint:revive // of the two
-				return fmt.Errorf("write: %w", err)
 			}
-		},
-	}
+			return fmt.Errorf("write: %w", err)
+		})
 }
 
 // line is an event for programs.

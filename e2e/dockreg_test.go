@@ -57,7 +57,14 @@ func besideApp(t *testing.T, etcd, port string, flags ...string) *process {
 // besideAppAt is besideApp, with another IP to register.
 func besideAppAt(t *testing.T, etcd, ip, port string, flags ...string) *process {
 	t.Helper()
-	p := dockreg(append([]string{"--etcd", etcd, "--port", port, "--host-port", port, "--ip", ip}, flags...)...)
+	return startDockreg(t, append([]string{"--etcd", etcd, "--port", port, "--host-port", port, "--ip", ip}, flags...)...)
+}
+
+// startDockreg starts a dockreg that ends with the test, and shows what it logged if the
+// test failed.
+func startDockreg(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := dockreg(args...)
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +74,7 @@ func besideAppAt(t *testing.T, etcd, ip, port string, flags ...string) *process 
 			_ = p.Wait()
 		}
 		if t.Failed() {
-			t.Logf("dockreg for port %s logged\n%s", port, p.stderr.String())
+			t.Logf("dockreg %s logged\n%s", strings.Join(args, " "), p.stderr.String())
 		}
 	})
 	return p

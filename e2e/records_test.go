@@ -84,17 +84,8 @@ func TestWorkerWithoutAPort(t *testing.T) {
 	start := time.Now()
 	keys := testbed.FollowKeys(t.Context(), etcd.Client, "/workers/")
 	ready := filepath.Join(t.TempDir(), "ready")
-	p := dockreg("--etcd", etcd.URL, "--check", "exec:test -e "+ready, "--interval", "1s", "--timeout", "1s", "--container", "worker-1",
+	p := startDockreg(t, "--etcd", etcd.URL, "--check", "exec:test -e "+ready, "--interval", "1s", "--timeout", "1s", "--container", "worker-1",
 		"--record", `/workers/{{.Container}}={"zone":"{{.Meta.zone}}"}`, "--meta", "zone=a")
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if p.ProcessState == nil {
-			_ = p.Process.Kill()
-			_ = p.Wait()
-		}
-	})
 	p.awaitLogged(t, "waiting for the app to pass its probe")
 	if err := os.WriteFile(ready, nil, 0o600); err != nil {
 		t.Fatal(err)
