@@ -109,7 +109,7 @@ $(BIN)/golangci-lint: e2e/go.mod
 # and what makes and cuts networks.
 .PHONY: tools
 tools:
-	@for tool in etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables docker-compose:docker-compose promtool:prometheus; do \
+	@for tool in etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables docker-compose:docker-compose promtool:prometheus chromium:chromium; do \
 		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; \
 	done; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
@@ -155,6 +155,11 @@ consumer-images:
 		sh -c 'tar -C $(BIN) -c coredns -C $(CURDIR)/e2e/coredns Dockerfile | docker build --tag dockreg-coredns -'
 	$(STEP) "building the image dockreg-etcd, the first time in half a minute" \
 		docker build --tag dockreg-etcd vagrant/etcd
+
+.PHONY: screenshots
+screenshots: tools build-$(shell go env GOARCH) ## make docs/web.png, a picture of dockreg web
+	$(STEP) "compiling what makes the pictures" go build -C e2e -v -o $(BIN)/ ./screenshots
+	$(BIN)/screenshots -dockreg $(DIST)/dockreg-linux-$(shell go env GOARCH) -o docs
 
 .PHONY: demo
 demo: demo-build ## show the main job, live, on this machine alone; KEEP=1 leaves it running

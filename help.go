@@ -15,6 +15,7 @@ Usage:
   dockreg ls --etcd URLS [flags]
   dockreg watch --etcd URLS [flags]
   dockreg status [flags]
+  dockreg web --etcd URLS [flags]
   dockreg help
 
 Examples:
@@ -135,3 +136,18 @@ Exit codes:
   2 wrong usage
   1 not registered, or no dockreg runs here
 `
+
+// webHelp is the text of dockreg web --help.
+const webHelp = `dockreg web: shows what is registered on a page, live
+
+All instances by parent and host, what came and went within the last 15 minutes, and
+whether etcd can be asked. It is read only, and lets everybody in: put it behind what
+authenticates. For programs there are /api/instances and, for Prometheus, /sd.
+
+Usage:
+  dockreg web --etcd URLS [flags]
+
+Examples:
+  dockreg web --etcd http://10.1.0.101:2379
+  dockreg web --etcd http://10.1.0.101:2379 --listen :8080 --key service/web
+` + flagsHelp + readingHelp

@@ -22,10 +22,15 @@ import (
 
 // lsCommand shows what is registered.
 func lsCommand(stdout, stderr io.Writer) *cli.Command {
-	return readingCommand(stderr, "ls", "list what is registered", lsHelp, []string{"table", "wide", "json", "prometheus"},
+	return readingCommand(stderr, "ls", "list what is registered", lsHelp, forms("table", "wide", "json", "prometheus"),
 		func(c *cli.Context, client *etcd.Client, _ *settings.Set, what *settings.Reading) error {
 			return list(c.Context, client, what.Prefixes(), what.Output(), stdout)
 		})
+}
+
+// forms are those in which a command can show what is registered, the default first.
+func forms(all ...string) func(*settings.Set) *settings.Reading {
+	return func(set *settings.Set) *settings.Reading { return set.Reading(all...) }
 }
 
 // row is an instance as it is shown.
@@ -48,10 +53,7 @@ func list(ctx context.Context, client instances.Etcd, prefixes []string, output 
 			return err
 		}
 	}
-	var rows []row
-	for n, i := range all.Instances {
-		rows = append(rows, row{i, n + 1, left[i.Lease], left != nil})
-	}
+	rows := rowsOf(all, left)
 	switch output {
 	case "json":
 		return writeJSON(w, asObjects(rows))
@@ -59,6 +61,14 @@ func list(ctx context.Context, client instances.Etcd, prefixes []string, output 
 		return writeJSON(w, asTargets(rows))
 	}
 	return writeTable(w, rows, output == "wide")
+}
+
+// rowsOf numbers instances. left may be nil: it was not asked for.
+func rowsOf(all instances.Listing, left instances.Left) (rows []row) {
+	for n, i := range all.Instances {
+		rows = append(rows, row{i, n + 1, left[i.Lease], left != nil})
+	}
+	return rows
 }
 
 // mostAsked is how many leases are asked about for people, who want an answer at once:

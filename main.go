@@ -80,7 +80,7 @@ func versionCommand() *cli.Command {
 // run builds the command tree and runs it. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	app := registerCommand(stdout, stderr)
-	app.Commands = []*cli.Command{hostCommand(stderr), lsCommand(stdout, stderr), watchCommand(stdout, stderr), statusCommand(stdout), completionCommand(), versionCommand()}
+	app.Commands = []*cli.Command{hostCommand(stderr), lsCommand(stdout, stderr), watchCommand(stdout, stderr), statusCommand(stdout), webCommand(stderr), completionCommand(), versionCommand()}
 	if err := unquoted(args); err != nil {
 		complain(stderr, err)
 		return exitUsage

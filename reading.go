@@ -9,11 +9,11 @@ import (
 	"dockreg/settings"
 )
 
-// readingCommand is a command that shows what is registered in etcd, in one of several
-// forms. do does that; its error is a person's, with what to do about it.
-func readingCommand(stderr io.Writer, name, usage, help string, outputs []string, do func(*cli.Context, *etcd.Client, *settings.Set, *settings.Reading) error) *cli.Command {
+// readingCommand is a command that shows what is registered in etcd. settle adds its
+// settings, and do does it; its error is a person's, with what to do about it.
+func readingCommand(stderr io.Writer, name, usage, help string, settle func(*settings.Set) *settings.Reading, do func(*cli.Context, *etcd.Client, *settings.Set, *settings.Reading) error) *cli.Command {
 	set := &settings.Set{}
-	what, logs := set.Reading(outputs...), set.Log()
+	what, logs := settle(set), set.Log()
 	return &cli.Command{
 		Name:               name,
 		Usage:              usage,

@@ -65,7 +65,8 @@ func TestStatusText(t *testing.T) {
 			t.Errorf("%v\n%s\nwant %s", err, out.String(), want)
 		}
 	}
-	if got := []string{span(0.0123456), span(1.26), span(3725.4), span((time.Duration(0)).Seconds())}; strings.Join(got, " ") != "12.3ms 1.3s 1h2m5s 0s" {
+
+	if got := []string{span(0.0123456), span(1.26), span(3725.4), span(time.Duration(0).Seconds())}; strings.Join(got, " ") != "12.3ms 1.3s 1h2m5s 0s" {
 		t.Errorf("%q", got)
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 // watchCommand shows each change of what is registered, until a signal.
 func watchCommand(stdout, stderr io.Writer) *cli.Command {
-	return readingCommand(stderr, "watch", "show each change of what is registered, as it happens", watchHelp, []string{"text", "json"},
+	return readingCommand(stderr, "watch", "show each change of what is registered, as it happens", watchHelp, forms("text", "json"),
 		func(c *cli.Context, client *etcd.Client, set *settings.Set, what *settings.Reading) error {
 			ctx, _, release := onSignals(c.Context, slog.New(slog.DiscardHandler))
 			defer release()

@@ -65,10 +65,15 @@ func List(ctx context.Context, e Etcd, prefixes []string) (l Listing, err error)
 			more = found.More
 		}
 	}
+	l.Sort()
+	return l, nil
+}
+
+// Sort puts the instances into the order in which their keys came.
+func (l *Listing) Sort() {
 	slices.SortFunc(l.Instances, func(a, b Instance) int {
 		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.Key, b.Key))
 	})
-	return l, nil
 }
 
 // LeftOf asks what is left of the leases of instances.

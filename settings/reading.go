@@ -17,14 +17,22 @@ type Reading struct {
 }
 
 // Reading adds the settings of a command that shows what is registered, in one of these
-// forms; the first one is the default.
+// forms, if there are any; the first one is the default.
 func (s *Set) Reading(outputs ...string) *Reading {
-	return &Reading{
+	r := &Reading{
 		etcd:     s.Etcd(),
 		key:      add(s, define(groupWhat, "key", "NAME", "service", "parent of the keys"), parseKey),
 		prefixes: addList(s, define(groupWhat, "prefix", "TEXT", "", "what the keys begin with, in place of --key; may be repeated:\n/skydns/example/svc/web/"), parsePrefixes),
-		output:   s.output(outputs...),
 	}
+	if len(outputs) > 0 {
+		r.output = s.output(outputs...)
+	}
+	return r
+}
+
+// Listen adds the setting of the address of a server for people.
+func (s *Set) Listen(fallback, usage string) *Setting[string] {
+	return add(s, define(groupRuns, "listen", "ADDR", fallback, usage), parseListenAddress)
 }
 
 // output adds the setting of the form in which something is shown, the first one of these by
