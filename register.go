@@ -57,6 +57,7 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 				Config: config, Records: records, Locator: locator, Prober: prober, Log: log,
 				Watcher: &port.Watcher{Port: what.Port(), Log: log},
 			}
+			var tookOver func()
 			if address := what.Metrics(); address != "" {
 				counts := metrics.NewSidekick(version, commit, config.TTL, s.Status)
 				// Not to be scraped is no reason not to be registered.
@@ -65,11 +66,11 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 				} else {
 					defer served.Close()
 				}
-				s.Observer, etcdConfig.Requested = counts, counts.Requested
+				s.Observer, etcdConfig.Requested, tookOver = counts, counts.Requested, counts.TookOver
 			}
 			client := etcd.New(etcdConfig)
 			defer client.Close()
-			registryConfig := etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log, Peers: what.Peers()}
+			registryConfig := etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log, Peers: what.Peers(), TookOver: tookOver}
 			socket := what.Socket()
 			if socket != "" && !what.DryRun() {
 				lastWill := will.New(socket, log)

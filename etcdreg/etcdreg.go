@@ -50,6 +50,9 @@ type Config struct {
 	Peers string
 	// Will is told which lease the records hang on, if it is not nil.
 	Will Will
+	// TookOver is called, if it is not nil, when the records have taken the place of an
+	// earlier instance's.
+	TookOver func()
 }
 
 // Will is the last will of this container: the lease that somebody else is to revoke when

@@ -72,7 +72,12 @@ func (r *Registry) settle(ctx context.Context, kvs []*mvccpb.KeyValue) error {
 // newer says whether the key is held by an instance that came after this one. A
 // key without a lease is nobody's: no instance leaves one behind.
 func (r *Registry) newer(kv *mvccpb.KeyValue) bool {
-	return kv.GetLease() != 0 && !slices.Contains(r.leases.own, clientv3.LeaseID(kv.Lease)) && kv.ModRevision > r.past.began
+	return r.leases.foreign(kv) && kv.ModRevision > r.past.began
+}
+
+// foreign says whether the key hangs on a lease of somebody else's.
+func (l *leases) foreign(kv *mvccpb.KeyValue) bool {
+	return kv.GetLease() != 0 && !slices.Contains(l.own, clientv3.LeaseID(kv.Lease))
 }
 
 // put writes the records, if all keys are as they were seen, so that nobody who came in
@@ -101,6 +106,9 @@ func (r *Registry) put(ctx context.Context, seen []*mvccpb.KeyValue) (revision i
 		return 0, ErrRaced
 	}
 	r.past.see(done.Header, false)
+	if r.config.TookOver != nil && slices.ContainsFunc(seen, r.leases.foreign) {
+		r.config.TookOver()
+	}
 	return done.Header.Revision, nil
 }
 

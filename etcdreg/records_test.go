@@ -140,8 +140,13 @@ func TestP3OneKeyTakenOver(t *testing.T) {
 					t.Fatal(err)
 				}
 				theirs := record.Records{three[i], {Key: "/else", Value: "x"}}
+				tookOver := 0
+				newer.config.TookOver = func() { tookOver++ }
 				if err := registerAll(t, newer, theirs); err != nil {
 					t.Fatal(err)
+				}
+				if tookOver != 1 {
+					t.Errorf("it took over %d times, want once", tookOver)
 				}
 				wantDisturbed(t, older, "overwritten")
 				if err := registerAll(t, older, three); !standsBy(err) {

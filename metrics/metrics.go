@@ -20,6 +20,7 @@ type Sidekick struct {
 	probes   *prometheus.CounterVec
 	took     prometheus.Histogram
 	happened map[sidekick.Occasion]prometheus.Counter
+	taken    prometheus.Counter
 	requests *prometheus.HistogramVec
 	errors   *prometheus.CounterVec
 }
@@ -46,6 +47,9 @@ func NewSidekick(version, commit string, ttl time.Duration, status func() sideki
 			Name: "dockreg_etcd_request_errors_total", Help: "Requests to a member of etcd that failed, or were not answered in time.",
 		}, []string{"member"}),
 		happened: map[sidekick.Occasion]prometheus.Counter{},
+		taken: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dockreg_takeovers_total", Help: "How often the app's key took the place of an earlier instance's.",
+		}),
 	}
 	for _, result := range results {
 		m.probes.WithLabelValues(result)
@@ -73,7 +77,7 @@ func NewSidekick(version, commit string, ttl time.Duration, status func() sideki
 		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.probes, m.took, m.requests, m.errors, info)
+	m.registry.MustRegister(m.taken, m.probes, m.took, m.requests, m.errors, info)
 	return m
 }
 
@@ -111,6 +115,9 @@ func resultOf(err error) string {
 
 // Happened is sidekick.Observer's.
 func (m *Sidekick) Happened(what sidekick.Occasion) { m.happened[what].Inc() }
+
+// TookOver counts that a key took the place of an earlier instance's.
+func (m *Sidekick) TookOver() { m.taken.Inc() }
 
 // Requested counts a request to a member of etcd.
 func (m *Sidekick) Requested(member string, took time.Duration, err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
@@ -111,6 +112,7 @@ func TestMetrics(t *testing.T) {
 	for _, what := range []sidekick.Occasion{sidekick.Registered, sidekick.Repaired, sidekick.Repaired, sidekick.Deregistered, sidekick.StoodBy, sidekick.Drained} {
 		m.Happened(what)
 	}
+	m.TookOver()
 	m.Requested("http://10.1.0.101:2379", 2*time.Millisecond, nil)
 	m.Requested("http://10.1.0.102:2379", 2*time.Millisecond, errors.New("away"))
 	status, text := scrape(t, m, "/metrics")
@@ -121,7 +123,7 @@ func TestMetrics(t *testing.T) {
 		"dockreg_app_up 1", "dockreg_registered 1", "dockreg_records 2", "dockreg_lease_renewal_age_seconds 5.", "dockreg_lease_ttl_seconds 20",
 		`dockreg_probes_total{result="passed"} 2`, `dockreg_probes_total{result="not_listening"} 1`, `dockreg_probes_total{result="timeout"} 1`, `dockreg_probes_total{result="failed"} 1`,
 		`dockreg_probe_duration_seconds_bucket{le="0.025"} 0`, `dockreg_probe_duration_seconds_bucket{le="0.05"} 5`, "dockreg_probe_duration_seconds_count 5",
-		"dockreg_registrations_total 1", "dockreg_repairs_total 2", "dockreg_deregistrations_total 1", "dockreg_stand_bys_total 1", "dockreg_drains_total 1",
+		"dockreg_registrations_total 1", "dockreg_repairs_total 2", "dockreg_deregistrations_total 1", "dockreg_stand_bys_total 1", "dockreg_drains_total 1", "dockreg_takeovers_total 1",
 		`dockreg_etcd_request_duration_seconds_count{member="http://10.1.0.101:2379"} 1`, `dockreg_etcd_request_errors_total{member="http://10.1.0.101:2379"} 0`,
 		`dockreg_etcd_request_errors_total{member="http://10.1.0.102:2379"} 1`, `dockreg_build_info{commit="abc",goversion="go`,
 	} {
@@ -137,4 +139,18 @@ func TestMetrics(t *testing.T) {
 	if status, _ := scrape(t, m, "/"); status != http.StatusNotFound {
 		t.Errorf("another path: %d", status)
 	}
+}
+
+// How many instances there are is told by parent, whatever that is called.
+func TestWriteInstances(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	WriteInstances(w, true, []Parent{{"/service/", 3}, {"/\"x\\\n/", 1}})
+	text := w.Body.String()
+	for _, line := range []string{"dockreg_web_etcd_up 1", `dockreg_instances{parent="/service/"} 3`, `dockreg_instances{parent="/\"x\\\n/"} 1`} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("no line %s in\n%s", line, text)
+		}
+	}
+	promtool(t, text, "check", "metrics")
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 )
 
@@ -51,8 +52,11 @@ func (s *Server) Close() {
 	<-s.ended
 }
 
-func (m *Sidekick) answer(w http.ResponseWriter, _ *http.Request) {
-	all, err := m.registry.Gather()
+func (m *Sidekick) answer(w http.ResponseWriter, _ *http.Request) { write(w, m.registry) }
+
+// write answers with what was gathered.
+func write(w http.ResponseWriter, from prometheus.Gatherer) {
+	all, err := from.Gather()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

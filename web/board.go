@@ -3,6 +3,7 @@
 package web
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"unicode"
 
 	"dockreg/instances"
+	"dockreg/metrics"
 )
 
 const (
@@ -145,6 +147,22 @@ func shown(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
+// parents returns whether etcd can be asked, and how many instances are up by their parent.
+func (b *board) parents() (etcdUp bool, all []metrics.Parent) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	up := map[string]int{}
+	for _, r := range b.rows {
+		if up[r.Parent] += 0; r.Up {
+			up[r.Parent]++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(up)) {
+		all = append(all, metrics.Parent{Name: name, Up: up[name]})
+	}
+	return b.listed && b.lost == "", all
 }
 
 // news is what has changed since a version of the board.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dockreg/instances"
+	"dockreg/metrics"
 )
 
 func tell(b *board, kind instances.Kind, key string) {
@@ -42,6 +43,9 @@ func TestBoard(t *testing.T) {
 		}
 		if !second.Up || second.Earlier || !slices.Equal(second.Turns, []float64{120}) || second.Host != "2001:db8::1" || second.Name != "[2001:db8::1]:80" {
 			t.Errorf("%+v", second)
+		}
+		if up, parents := b.parents(); !up || !slices.Equal(parents, []metrics.Parent{{Name: "/service/", Up: 1}}) {
+			t.Errorf("by parent: %v, %v", up, parents)
 		}
 		if n := b.since(version); n.All || len(n.Rows) != 1 || n.Rows[0].Key != second.Key {
 			t.Errorf("since then: %+v", n)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dockreg/instances"
+	"dockreg/metrics"
 )
 
 //go:embed page
@@ -89,6 +90,10 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /", http.FileServerFS(files))
 	mux.HandleFunc("GET /events", s.events)
 	mux.HandleFunc("GET /api/instances", func(w http.ResponseWriter, _ *http.Request) { s.list(w, s.Instances) })
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		up, parents := s.board.parents()
+		metrics.WriteInstances(w, up, parents)
+	})
 	mux.HandleFunc("GET /sd", func(w http.ResponseWriter, _ *http.Request) { s.list(w, s.Targets) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

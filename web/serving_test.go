@@ -71,7 +71,7 @@ func TestPaths(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t)
 	for path, want := range map[string]int{
-		"GET /": 200, "GET /app.js": 200, "GET /style.css": 200, "GET /icon.svg": 200,
+		"GET /": 200, "GET /app.js": 200, "GET /style.css": 200, "GET /icon.svg": 200, "GET /metrics": 200,
 		"GET /api/instances": 503, "GET /sd": 503, // etcd was never read
 		"GET /page": 404, "GET /board.go": 404, "POST /": 405, "DELETE /events": 405,
 	} {

@@ -3,7 +3,7 @@
 // set as texts: anybody may have written them.
 
 const span = 15 * 60;
-const perFrame = 60;
+const perFrame = 40;
 const rows = new Map();   // by id: {data, tr, parts}
 const tables = new Map(); // by parent and host: tbody
 const dirty = new Set();  // ids of rows to be drawn
