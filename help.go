@@ -22,6 +22,7 @@ Examples:
   dockreg --etcd http://10.1.0.101:2379,http://10.1.0.102:2379 --port 8000 --ip 10.1.0.101
   dockreg --etcd 10.1.0.101:2379 --port 50051 --ip 10.1.0.101 --check grpc --dry-run
   dockreg --etcd 10.1.0.101:2379 --port 8000 --ip 10.1.0.101 --host-port 8000 --check tcp
+  dockreg --etcd 10.1.0.101:2379 --port 8000 --record plain --record dns:web.svc.example
 
 Other commands:{{range .VisibleCommands}}{{if ne .Name "help"}}
   {{.Name}} {{.ArgsUsage}}{{"\t"}}{{.Usage}}{{end}}{{end}}

@@ -27,9 +27,9 @@ type watcher struct {
 	read int // lines
 }
 
-func startWatch(t *testing.T, etcd string) *watcher {
+func startWatch(t *testing.T, etcd string, flags ...string) *watcher {
 	t.Helper()
-	w := &watcher{process: dockreg("watch", "--output", "json")}
+	w := &watcher{process: dockreg(append([]string{"watch", "--output", "json"}, flags...)...)}
 	w.Env = append(w.Env, "DOCKREG_ETCD="+etcd) // it may hold a password
 	w.Stdout = &w.out
 	if err := w.Start(); err != nil {

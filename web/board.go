@@ -149,6 +149,13 @@ func shown(text string) string {
 	}, strings.ToValidUTF8(text, "\uFFFD"))
 }
 
+// isListed says whether etcd has been read.
+func (b *board) isListed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.listed
+}
+
 // parents returns whether etcd can be asked, and how many instances are up by their parent.
 func (b *board) parents() (etcdUp bool, all []metrics.Parent) {
 	b.mu.Lock()

@@ -109,7 +109,7 @@ func (s *Server) handler() http.Handler {
 
 // list answers with what is there, or was when etcd could be asked last.
 func (s *Server) list(w http.ResponseWriter, as func(instances.Listing) any) {
-	if !s.board.since(0).Listed {
+	if !s.board.isListed() {
 		http.Error(w, "etcd could not be asked yet", http.StatusServiceUnavailable)
 		return
 	}

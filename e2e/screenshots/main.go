@@ -40,7 +40,7 @@ func run(dockreg, out string) error {
 		return err
 	}
 	at := net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
-	page := exec.CommandContext(ctx, dockreg, "web", "--etcd", etcd.URL, "--listen", at)
+	page := exec.CommandContext(ctx, dockreg, "web", "--etcd", etcd.URL, "--listen", at) //nolint:gosec // the command that is to be shown
 	page.Env, page.Stderr = testbed.CleanEnv(), os.Stderr
 	page.Cancel = func() error { return page.Process.Signal(syscall.SIGTERM) }
 	if err := page.Start(); err != nil {
