@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -187,6 +188,35 @@ func TestWatchOutlives(t *testing.T) {
 			t.Fatalf("it tells %+v", h)
 		} else {
 			w.want(t, "went /service/10.1.0.105:1", "came /service/10.1.0.106:1")
+		}
+		// An outage that is over before it is noticed.
+		before := "/service/10.1.0.106:1"
+		for _, revisions := range []int{0, 100} {
+			c := change{t, nil}
+			c.must(w.Process.Signal(syscall.SIGSTOP))
+			m.Kill()
+			c.must(m.LoseData())
+			c.must(m.Start())
+			c.must(m.Ready())
+			c.c = m.Client
+			for range revisions {
+				c.put("/elsewhere")
+			}
+			key := fmt.Sprintf("/service/10.1.0.107:%d", revisions+1)
+			c.put(key)
+			c.must(w.Process.Signal(syscall.SIGCONT))
+			// What is new may be heard before it is known that all else is.
+			want := map[string]bool{"gap": true, "went " + before: true, "came " + key: true}
+			for len(want) > 0 {
+				h := event()
+				if what := strings.TrimSpace(h.Event + " " + h.Key); h.Event != "back" {
+					if !want[what] {
+						t.Fatalf("with %d revisions it tells %q, want %v", revisions, what, want)
+					}
+					delete(want, what)
+				}
+			}
+			before = key
 		}
 		w.terminate(t)
 	})

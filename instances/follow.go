@@ -49,7 +49,11 @@ const (
 	leastPause, mostPause = 100 * time.Millisecond, 2 * time.Second
 )
 
-var errOther = errors.New("etcd lost its data, or has older data again")
+var (
+	errOther = errors.New("etcd lost its data, or has older data again")
+	// errAgain ends a watch from a revision that is not the right one any more.
+	errAgain = errors.New("it is to be watched from another revision")
+)
 
 // Follow tells of the keys below prefixes, first of what there is and then of each change,
 // in etcd's order, until ctx ends. An etcd that is away is asked until it is back, and then
@@ -91,7 +95,6 @@ type follower struct {
 	listed  bool
 	cluster uint64
 	heard   []int64         // by prefix: the revision up to which all is told
-	read    int64           // the revision that was listed last: what a watch tells of before is old
 	checks  bool            // what is known is to be held against what is there
 	differs []string        // the keys of which it differed the last time
 	told    map[string]bool // why etcd can't be asked; empty: it can be
@@ -128,7 +131,7 @@ func (f *follower) follow(ctx context.Context) error {
 	switch {
 	case !f.listed:
 		err = f.list(ctx, nil)
-	case f.cluster != header.ClusterId || slices.Max(f.heard) > header.Revision:
+	case f.isOther(header):
 		err = f.list(ctx, errOther)
 	case len(f.told) > 0:
 		// An etcd that lost its data, and has as many revisions again, looks the same.
@@ -139,10 +142,18 @@ func (f *follower) follow(ctx context.Context) error {
 		return err
 	}
 	err = f.watch(ctx, client)
-	if errors.Is(err, rpctypes.ErrCompacted) {
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted):
 		return f.list(ctx, errors.New("etcd has forgotten what happened since (it was compacted)"))
+	case errors.Is(err, errAgain):
+		return nil
 	}
 	return err
+}
+
+// isOther says whether an answer is of another history than the one that was heard.
+func (f *follower) isOther(header *etcdserverpb.ResponseHeader) bool {
+	return f.cluster != header.ClusterId || slices.Max(f.heard) > header.Revision
 }
 
 func (f *follower) back() {
@@ -160,14 +171,14 @@ func (f *follower) list(ctx context.Context, gap error) error {
 		return err
 	}
 	f.back()
-	f.cluster, f.heard = l.Cluster, slices.Repeat([]int64{l.Revision}, len(f.prefixes))
 	f.take(l, gap)
 	return nil
 }
 
-// take makes what was read what is known.
+// take makes what was read what is known. Watches are to begin anew behind it.
 func (f *follower) take(l Listing, gap error) {
-	f.read = l.Revision
+	f.cluster, f.heard = l.Cluster, slices.Repeat([]int64{l.Revision}, len(f.prefixes))
+	f.checks = false
 	if !f.listed {
 		f.listed = true
 		for _, i := range l.Instances {
@@ -218,8 +229,8 @@ func (f *follower) check(ctx context.Context) error {
 	case differs == nil:
 		f.checks = false
 	case slices.Equal(differs, f.differs):
-		f.checks = false
 		f.take(l, errOther)
+		return errAgain
 	}
 	f.differs = differs
 	return nil
@@ -285,6 +296,7 @@ func (f *follower) watch(ctx context.Context, client *clientv3.Client) error {
 		select {
 		case <-broke:
 			broke = nil
+			f.checks, f.differs = true, nil // as after an outage
 			if err := f.askNothing(ctx); err != nil {
 				return err
 			}
@@ -312,12 +324,21 @@ func (f *follower) watch(ctx context.Context, client *clientv3.Client) error {
 }
 
 // askNothing makes sure that etcd answers, on the connection of the watches, which ends if
-// it does not.
+// it does not, and that it is the same as before.
 func (f *follower) askNothing(ctx context.Context) error {
-	return f.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
-		_, err := c.Get(ctx, f.prefixes[0], clientv3.WithCountOnly())
-		return err
+	var header *etcdserverpb.ResponseHeader
+	err := f.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
+		found, err := c.Get(ctx, f.prefixes[0], clientv3.WithCountOnly())
+		if err != nil {
+			return fmt.Errorf("read keys: %w", err)
+		}
+		header = found.Header
+		return nil
 	})
+	if err == nil && f.isOther(header) {
+		err = errAgain
+	}
+	return err
 }
 
 func (f *follower) hear(h heardOf) {
@@ -325,9 +346,6 @@ func (f *follower) hear(h heardOf) {
 		f.heard[h.prefix] = h.Header.Revision
 	}
 	for _, e := range h.Events {
-		if e.Kv.ModRevision <= f.read {
-			continue
-		}
 		if e.Type == clientv3.EventTypeDelete {
 			f.went(string(e.Kv.Key))
 		} else {
