@@ -38,7 +38,7 @@ func TestBuildIsReproducibleAndStatic(t *testing.T) {
 // buildIn runs make build on a copy of the source in dir, and returns what it made.
 func buildIn(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
-	for _, pattern := range []string{"go.mod", "go.sum", "*.go", "Makefile", "*/*.go", "*/*/*.go", "*/*/*/*.go", "e2e/progress"} {
+	for _, pattern := range []string{"go.mod", "go.sum", "*.go", "Makefile", "*/*.go", "*/*/*.go", "*/*/*/*.go", "web/page/*", "e2e/progress"} {
 		files, err := filepath.Glob("../" + pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, files, err)
