@@ -47,7 +47,8 @@ type board struct {
 	mu      sync.Mutex
 	rows    map[string]*row
 	ids     int
-	left    int    // instances for which there was no room
+	there   int    // how many instances there are, and
+	up      int    // how many of them have a row
 	listed  bool   // etcd has been read
 	lost    string // why etcd can't be asked; empty: it can be
 	gap     string // why something may have been missed
@@ -70,14 +71,20 @@ func (b *board) take(e instances.Event) {
 	switch e.Kind {
 	case instances.Listed:
 		b.listed = true
+		b.there = len(e.Listing.Instances)
 		for _, i := range e.Listing.Instances {
 			b.came(i, e.At, true)
 		}
-	case instances.Came, instances.Changed:
+	case instances.Came:
+		b.there++
+		b.came(e.Instance, e.At, false)
+	case instances.Changed:
 		b.came(e.Instance, e.At, false)
 	case instances.Went:
+		b.there--
 		if r := b.rows[e.Instance.Key]; r != nil && r.Up {
 			r.Up = false
+			b.up--
 			b.turn(r, e.At)
 		}
 	case instances.Lost:
@@ -93,7 +100,6 @@ func (b *board) came(i instances.Instance, at time.Time, earlier bool) {
 	r := b.rows[i.Key]
 	if r == nil {
 		if len(b.rows) >= mostRows {
-			b.left++
 			return
 		}
 		b.ids++
@@ -106,6 +112,7 @@ func (b *board) came(i instances.Instance, at time.Time, earlier bool) {
 	r.Record, r.version = shown(i.Value), b.version
 	if !r.Up {
 		r.Up = true
+		b.up++
 		b.turn(r, at)
 	}
 }
@@ -179,7 +186,7 @@ type news struct {
 	Listed  bool    `json:"listed"`
 	Lost    string  `json:"lost"`
 	Gap     string  `json:"gap"`
-	Left    int     `json:"left"`
+	Left    int     `json:"left"` // instances for which there is no room
 	Rows    []row   `json:"rows"`
 	version uint64
 }
@@ -189,7 +196,7 @@ type news struct {
 func (b *board) since(version uint64) news {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := news{Now: b.seconds(time.Now()), All: version == 0, Listed: b.listed, Lost: b.lost, Gap: b.gap, Left: b.left, Rows: []row{}, version: b.version}
+	n := news{Now: b.seconds(time.Now()), All: version == 0, Listed: b.listed, Lost: b.lost, Gap: b.gap, Left: b.there - b.up, Rows: []row{}, version: b.version}
 	if version == b.version && version != 0 {
 		return n
 	}

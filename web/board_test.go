@@ -32,7 +32,6 @@ func TestBoard(t *testing.T) {
 		time.Sleep(time.Minute)
 		version := b.since(0).version
 		tell(b, instances.Came, "/service/[2001:db8::1]:80")
-		tell(b, instances.Went, "/service/none")
 		n := b.since(0)
 		if len(n.Rows) != 2 || !n.Listed || n.Now != 120 {
 			t.Fatalf("%+v", n)
@@ -89,9 +88,16 @@ func TestBoardIsBounded(t *testing.T) {
 		tell(b, instances.Went, "/service/7")
 		tell(b, instances.Came, "/service/7")
 	}
+	tell(b, instances.Changed, fmt.Sprintf("/service/%d", mostRows))
 	n := b.since(0)
 	if len(n.Rows) != mostRows || n.Left != 10 {
 		t.Errorf("%d rows, and no room for %d", len(n.Rows), n.Left)
+	}
+	for n := range 10 {
+		tell(b, instances.Went, fmt.Sprintf("/service/%d", mostRows+n))
+	}
+	if n := b.since(0); n.Left != 0 {
+		t.Errorf("no room for %d that are gone", n.Left)
 	}
 	for _, r := range n.Rows {
 		if len(r.Turns) > mostTurns || !r.Up || len(r.Turns)%2 != 1 {

@@ -3,14 +3,19 @@
 // set as texts: anybody may have written them.
 
 const span = 15 * 60;
-const perFrame = 40;
+const least = 0.015;      // share of a strip that can be seen, however short it was
+const budget = 8;         // ms of a frame for rows
+const mostSilent = 25;    // seconds; the server says something every 10
 const rows = new Map();   // by id: {data, tr, parts}
 const tables = new Map(); // by parent and host: tbody
+const told = new Map();   // by id: what the server told, to be taken in
 const dirty = new Set();  // ids of rows to be drawn
 let offset = 0;           // the server's seconds are performance.now()/1000 + offset
 let news = { listed: false, lost: "", gap: "", left: 0 };
 let connected = false;
 let drawing = false;
+let source;
+let heard = 0;            // when the server was heard of, or asked, in seconds
 
 const $ = id => document.getElementById(id);
 const serverNow = () => performance.now() / 1000 + offset;
@@ -31,16 +36,29 @@ function forHowLong(seconds) {
   return Math.floor(s / 86400) + " d " + Math.floor(s % 86400 / 3600) + " h";
 }
 
-// spans returns when a row was up within the last 15 minutes, as shares of them.
-function spans(data, now) {
+// segments returns what a row was within the last 15 minutes, as shares of them, oldest
+// first. From now backwards: what is as short as a flap gets room from what was before.
+function segments(data, now) {
   const found = [];
-  for (let i = 0; i < data.turns.length; i += 2) {
-    const from = data.turns[i];
-    const to = i + 1 < data.turns.length ? data.turns[i + 1] : now;
-    const a = Math.max(0, 1 - (now - from) / span), b = Math.max(0, 1 - (now - to) / span);
-    if (b > 0) found.push([a, b]);
+  let to = 1;
+  for (let i = data.turns.length - 1; i >= 0 && to > 0; i--) {
+    const from = Math.max(0, Math.min(1 - (now - data.turns[i]) / span, to - least));
+    found.unshift({ colour: i % 2 ? "--down" : "--up", from, to });
+    to = from;
   }
+  found.unshift({ colour: "--none", from: 0, to }); // before it came, or the server began
   return found;
+}
+
+// inWords says what a strip shows.
+function inWords(data, now) {
+  let up = 0, went = 0;
+  data.turns.forEach((turn, i) => {
+    const end = i + 1 < data.turns.length ? data.turns[i + 1] : now;
+    if (i % 2 === 0) up += Math.max(0, end - Math.max(turn, now - span));
+    else if (now - turn <= span) went++;
+  });
+  return `up for ${forHowLong(up)} of the last 15 minutes, went ${went} ${went === 1 ? "time" : "times"}`;
 }
 
 function placeOf(data) {
@@ -112,21 +130,9 @@ function draw(id, now) {
   tr.classList.toggle("gone", !data.up);
   if (parts.since.textContent !== since) parts.since.textContent = since;
   if (parts.record.textContent !== data.record) { parts.record.textContent = data.record; parts.record.title = data.record; }
-  const up = spans(data, now), stops = ["var(--none) 0"];
-  let share = 0;
-  // Before the server began, or the row came first, nothing is known of it.
-  const first = up.length ? up[0][0] : 1;
-  stops.push(`var(--none) ${first * 100}%`);
-  let at = first;
-  for (const [a, b] of up) {
-    share += b - a;
-    stops.push(`var(--down) ${at * 100}%`, `var(--down) ${a * 100}%`, `var(--up) ${a * 100}%`, `var(--up) ${b * 100}%`);
-    at = b;
-  }
-  stops.push(`var(--down) ${at * 100}%`, "var(--down) 100%");
+  const stops = segments(data, now).map(s => `var(${s.colour}) ${s.from * 100}%, var(${s.colour}) ${s.to * 100}%`);
   parts.strip.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-  const downs = Math.floor(data.turns.length / 2);
-  parts.strip.setAttribute("aria-label", `up ${Math.round(share * 15)} of the last 15 minutes, went ${downs} times`);
+  parts.strip.setAttribute("aria-label", inWords(data, now));
   hide(row);
 }
 
@@ -154,58 +160,77 @@ function drawTotals() {
   document.body.classList.toggle("stale", !connected || news.lost !== "");
 }
 
+// take takes in what the server told of a row.
+function take(data) {
+  const row = rows.get(data.id);
+  if (row && row.data.key !== data.key) remove(data.id); // of another server's
+  if (rows.has(data.id)) rows.get(data.id).data = data; else add(data);
+}
+
+// schedule has rows made and drawn, a few in each frame.
 function schedule() {
   if (drawing) return;
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    const now = serverNow();
-    let count = 0;
+    const now = serverNow(), end = performance.now() + budget;
+    for (const [id, data] of told) {
+      if (performance.now() > end) break;
+      told.delete(id);
+      take(data);
+      draw(id, now);
+    }
     for (const id of dirty) {
-      if (count++ >= perFrame) break;
+      if (performance.now() > end) break;
       dirty.delete(id);
       draw(id, now);
     }
-    if (dirty.size) schedule();
+    if (told.size || dirty.size) schedule();
     drawTotals();
   });
 }
 
-const source = new EventSource("events");
-source.onopen = () => { connected = true; schedule(); };
-source.onerror = () => { connected = false; schedule(); };
-source.onmessage = message => {
-  const told = JSON.parse(message.data);
-  connected = true;
-  news = told;
-  offset = told.now - performance.now() / 1000;
-  if (told.all) {
-    const there = new Set(told.rows.map(r => r.id));
-    for (const id of [...rows.keys()]) if (!there.has(id)) remove(id);
-  }
-  queue.push(...told.rows);
-  take();
-};
-
-// New rows are made a few in each frame, too.
-const queue = [];
-let taking = false;
-function take() {
-  if (taking) return;
-  taking = true;
-  requestAnimationFrame(() => {
-    taking = false;
-    for (const data of queue.splice(0, perFrame)) {
-      const row = rows.get(data.id);
-      if (row && row.data.key !== data.key) remove(data.id); // of another server's
-      if (rows.has(data.id)) row.data = data; else add(data);
-      dirty.add(data.id);
+function connect() {
+  if (source) source.close();
+  heard = performance.now() / 1000;
+  source = new EventSource("events");
+  source.onerror = () => { connected = false; schedule(); };
+  source.onmessage = message => {
+    news = JSON.parse(message.data);
+    connected = true;
+    heard = performance.now() / 1000;
+    offset = news.now - heard;
+    if (news.all) {
+      told.clear(); // of before
+      const there = new Set(news.rows.map(r => r.id));
+      for (const id of [...rows.keys()]) if (!there.has(id)) remove(id);
     }
+    for (const data of news.rows) told.set(data.id, data);
+    news.rows = null;
     schedule();
-    if (queue.length) take();
-  });
+  };
 }
 
-$("filter").addEventListener("input", () => { for (const row of rows.values()) hide(row); });
+// A browser does not come back from an answer such as a proxy's 502, and does not notice a
+// connection on which nothing arrives.
+setInterval(() => {
+  if (document.hidden) return;
+  const silent = performance.now() / 1000 - heard > mostSilent;
+  if (!silent && source.readyState !== EventSource.CLOSED) return;
+  connected = false;
+  schedule();
+  connect();
+}, 3000);
+
+// A page that nobody looks at has no frames, and needs no news.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) source?.close(); else connect();
+});
+if (!document.hidden) connect();
+
+$("filter").addEventListener("input", () => {
+  document.body.classList.toggle("filtered", $("filter").value.trim() !== "");
+  for (const row of rows.values()) hide(row);
+});
 // Strips move on.
 setInterval(() => { for (const id of rows.keys()) dirty.add(id); schedule(); }, 5000);
