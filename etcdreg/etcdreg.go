@@ -136,6 +136,9 @@ func (r *Registry) register(ctx context.Context, records record.Records) error {
 		r.past, r.standsBy = past{}, false
 		r.peers.Store(0)
 	}
+	if !slices.Equal(records, r.records) {
+		r.unwatch() // of other values
+	}
 	r.records = records
 	if err := r.leases.renew(ctx); err != nil {
 		return err
@@ -233,6 +236,9 @@ func (r *Registry) look(ctx context.Context) (seen sight, err error) {
 func (r *Registry) read(ctx context.Context, client *clientv3.Client, records record.Records) (kvs []*mvccpb.KeyValue, header *etcdserverpb.ResponseHeader, err error) {
 	first := records.Key()
 	peers := cmp.Or(r.config.Peers, first[:strings.LastIndex(first, "/")+1])
+	if len(peers) < 2 { // that would be all that there is
+		peers = first
+	}
 	ask := []clientv3.Op{clientv3.OpGet(peers, clientv3.WithPrefix(), clientv3.WithCountOnly())}
 	for _, record := range records {
 		ask = append(ask, clientv3.OpGet(record.Key))

@@ -184,6 +184,12 @@ func TestRecordsMove(t *testing.T) {
 		}
 		wantAll(t, c, r, moved)
 		wantNone(t, c, three[1:])
+		// The address may be in the value alone.
+		value := record.Records{moved[0], {Key: moved[1].Key, Value: "y"}}
+		if err := registerAll(t, r, value); err != nil {
+			t.Fatal(err)
+		}
+		wantAll(t, c, r, value)
 	})
 }
 

@@ -43,6 +43,9 @@ type Event struct {
 }
 
 const (
+	// mostChecks is how often, at the most, all keys are read after an outage: where others
+	// come and go all the time, something always differs.
+	mostChecks = 10
 	// aliveEvery is how often etcd is asked for nothing while it tells of nothing.
 	aliveEvery = 3 * time.Second
 	// leastPause and mostPause are between tries, while it can't be asked.
@@ -94,10 +97,10 @@ type follower struct {
 	known   map[string]known
 	listed  bool
 	cluster uint64
-	heard   []int64         // by prefix: the revision up to which all is told
-	checks  bool            // what is known is to be held against what is there
-	differs []string        // the keys of which it differed the last time
-	told    map[string]bool // why etcd can't be asked; empty: it can be
+	heard   []int64          // by prefix: the revision up to which all is told
+	checks  int              // how often what is known is yet to be held against what is there
+	differs map[string]int64 // the keys of which it differed the last time, and their revisions
+	told    map[string]bool  // why etcd can't be asked; empty: it can be
 }
 
 func (f *follower) say(kind Kind, e Event) {
@@ -135,7 +138,7 @@ func (f *follower) follow(ctx context.Context) error {
 		err = f.list(ctx, errOther)
 	case len(f.told) > 0:
 		// An etcd that lost its data, and has as many revisions again, looks the same.
-		f.checks, f.differs = true, nil
+		f.checks, f.differs = mostChecks, nil
 		f.back()
 	}
 	if err != nil {
@@ -178,7 +181,7 @@ func (f *follower) list(ctx context.Context, gap error) error {
 // take makes what was read what is known. Watches are to begin anew behind it.
 func (f *follower) take(l Listing, gap error) {
 	f.cluster, f.heard = l.Cluster, slices.Repeat([]int64{l.Revision}, len(f.prefixes))
-	f.checks = false
+	f.checks = 0
 	if !f.listed {
 		f.listed = true
 		for _, i := range l.Instances {
@@ -204,35 +207,36 @@ func (f *follower) take(l Listing, gap error) {
 	}
 }
 
-// check holds what is known against what is there. What differs twice is no event that is
-// still on its way.
+// check holds what is known against what is there. What differs twice in the same way is no
+// event that is still on its way.
 func (f *follower) check(ctx context.Context) error {
 	l, err := List(ctx, f.etcd, f.prefixes)
 	if err != nil {
 		return err
 	}
-	var differs []string
+	f.checks--
+	differs := map[string]int64{}
 	there := map[string]bool{}
 	for _, i := range l.Instances {
 		there[i.Key] = true
 		if f.known[i.Key].Instance != i {
-			differs = append(differs, i.Key)
+			differs[i.Key] = i.Modified
 		}
 	}
 	for key := range f.known {
 		if !there[key] {
-			differs = append(differs, key)
+			differs[key] = 0
 		}
 	}
-	slices.Sort(differs)
-	switch {
-	case differs == nil:
-		f.checks = false
-	case slices.Equal(differs, f.differs):
-		f.take(l, errOther)
-		return errAgain
+	for key, revision := range differs {
+		if before, ok := f.differs[key]; ok && before == revision {
+			f.take(l, errOther)
+			return errAgain
+		}
 	}
-	f.differs = differs
+	if f.differs = differs; len(differs) == 0 {
+		f.checks = 0
+	}
 	return nil
 }
 
@@ -295,18 +299,18 @@ func (f *follower) watch(ctx context.Context, client *clientv3.Client) error {
 	for {
 		select {
 		case <-broke:
-			broke = nil
-			f.checks, f.differs = true, nil // as after an outage
 			if err := f.askNothing(ctx); err != nil {
 				return err
 			}
+			f.checks, f.differs = mostChecks, nil // as after an outage
+			return errAgain
 		case h := <-heard:
 			if err := h.Err(); err != nil {
 				return fmt.Errorf("watch keys: %w", err)
 			}
 			f.hear(h)
 		case <-alive.C:
-			if f.checks {
+			if f.checks > 0 {
 				if err := f.check(ctx); err != nil {
 					return err
 				}

@@ -9,10 +9,17 @@ import (
 	"unicode/utf8"
 )
 
+// mostKinds bounds the kinds of one instance: some have two records, and etcd takes 128
+// operations at once (its --max-txn-ops).
+const mostKinds = 50
+
 // Check fails if the kinds can't be given together, or not with this meta and this
 // weight (0: none given): two kinds that use the same part of the key space, or meta or
 // a weight that none of the kinds has a place for.
 func Check(kinds []Kind, meta map[string]string, weight int) error {
+	if len(kinds) > mostKinds {
+		return fmt.Errorf("%d kinds of record, and etcd writes some 100 records at once; give %d at the most", len(kinds), mostKinds)
+	}
 	for n, b := range kinds {
 		for _, a := range kinds[:n] {
 			if err := conflict(a, b); err != nil {

@@ -1,6 +1,10 @@
 package record
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 // TestCheckConflicts: kinds whose consumers would find what is meant for others.
 func TestCheckConflicts(t *testing.T) {
@@ -32,8 +36,6 @@ func TestCheckConflicts(t *testing.T) {
 
 		{"traefik:web", "traefik:web-2", ""},
 		{"traefik:web", "traefik-tcp:web", ""},
-		{"traefik:web", "traefik/HTTP/Services/WEB/loadBalancer/servers/{{.ID}}/url=", shared("traefik:web", "traefik/HTTP/Services/WEB/loadBalancer/servers/{{.ID}}/url", "traefik/HTTP/Services/WEB/loadBalancer/servers/")},
-		{"traefik:web", "traefik/http/routers/web/service=web", ""},
 
 		{"hostport:/a", "/a/{{.ID}}/port={{.Port}}", shared("hostport:/a", "/a/{{.ID}}/port", "/a/")},
 		{"hostport:/a", "/a/b={{.Port}}", shared("hostport:/a", "/a/b", "/a/b")},
@@ -106,5 +108,20 @@ func TestCheckMetaAndWeight(t *testing.T) {
 		if got := message(Check(kinds, tt.meta, tt.weight)); got != tt.want {
 			t.Errorf("%q, meta %q, weight %d: %s\nwant %s", tt.kinds, tt.meta, tt.weight, got, tt.want)
 		}
+	}
+}
+
+// etcd refuses a transaction of more than some hundred records, again and again.
+func TestCheckMany(t *testing.T) {
+	t.Parallel()
+	var texts []string
+	for n := range mostKinds + 1 {
+		texts = append(texts, fmt.Sprintf("hostport:/a%d/x", n))
+	}
+	if err := Check(mustParse(t, texts[:mostKinds]...), nil, 0); err != nil {
+		t.Errorf("%d kinds: %v", mostKinds, err)
+	}
+	if err := Check(mustParse(t, texts...), nil, 0); err == nil || !strings.Contains(err.Error(), "give 50 at the most") {
+		t.Errorf("%d kinds: %v", mostKinds+1, err)
 	}
 }

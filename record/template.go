@@ -46,6 +46,9 @@ func parseTemplate(text string, o Options) (Kind, error) {
 		if err != nil {
 			return nil, err
 		}
+		if strings.HasPrefix(strings.ToLower(k), traefikRoot) {
+			return nil, errors.New("one field that Traefik doesn't know, and it takes no change any more, from nobody; give traefik:NAME or traefik-tcp:NAME")
+		}
 		v, err := execute(value, fields)
 		if err != nil {
 			return nil, err

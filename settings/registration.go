@@ -125,8 +125,14 @@ func (r *Registration) Drained() (drain time.Duration, of string) {
 	return r.records.drain()
 }
 
-// Peers is what the first key of every instance of the service begins with.
-func (r *Registration) Peers() string { return r.records.prefixes()[0] }
+// Peers is what the first key of every instance of the service begins with; empty: not
+// known.
+func (r *Registration) Peers() string {
+	if prefix := r.records.prefixes()[0]; strings.HasSuffix(prefix, "/") && prefix != "/" {
+		return prefix
+	}
+	return "" // a template's that begins with a field
+}
 
 // Status is the path of the socket at which to tell what the sidekick does; empty: one of
 // the usual ones; false: none.
