@@ -80,8 +80,8 @@ Exit codes:
 const lsHelp = `dockreg ls: lists what is registered
 
 Oldest first: the order is that in which the keys came. LEFT is what is left of a
-lease, which its dockreg renews while the app passes: for more than 2000 keys in wide
-and json alone. HOST is the address's IP.
+lease, which its dockreg renews while the app passes; with more than 2000 keys the
+table leaves it out, and wide and json have it. HOST is the address's IP.
 
 Usage:
   dockreg ls --etcd URLS [flags]
