@@ -9,7 +9,7 @@ COPY go.mod go.sum ./
 RUN go build -trimpath -tags urfave_cli_no_docs github.com/docker/docker/client github.com/hashicorp/go-retryablehttp \
     github.com/urfave/cli/v2 go.etcd.io/etcd/client/v3
 COPY . .
-ARG VERSION=0.1.0-dev
+ARG VERSION=1.0.0-dev
 ARG COMMIT=unknown
 RUN go build -trimpath -tags urfave_cli_no_docs -buildvcs=false \
     -ldflags "-s -w -buildid= -X main.version=$VERSION -X main.commit=$COMMIT" \
@@ -22,7 +22,10 @@ RUN apt-get update \
 COPY supervisord/app.js /srv/app.js
 COPY supervisord/supervisord.conf /etc/supervisord.conf
 COPY --from=build /dockreg /usr/bin/dockreg
-ARG VERSION=0.1.0-dev
+# supervisord does not start with an entry whose variables are unset, and takes the app down
+# with it. Empty, they are for dockreg to complain of.
+ENV ETCD="" IP=""
+ARG VERSION=1.0.0-dev
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="dockreg" \
       org.opencontainers.image.description="A sample app under supervisord, registered in etcd while it answers" \

@@ -1,6 +1,6 @@
 # dockreg: build, test, show. "make help" lists the targets.
 
-VERSION ?= $(shell git describe --tags 2>/dev/null || echo 0.1.0-dev)
+VERSION ?= $(shell git describe --tags 2>/dev/null || echo 1.0.0-dev)
 COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 IMAGE   ?= dockreg
 ARCHS   ?= amd64 arm64
@@ -35,10 +35,29 @@ help: ## list the targets
 .PHONY: build
 build: $(addprefix build-,$(ARCHS)) ## build dist/dockreg-linux-amd64 and -arm64
 
-.PHONY: build-amd64 build-arm64
-build-amd64 build-arm64: build-%:
+.PHONY: build-amd64 build-arm64 build-armv7 build-riscv64
+build-amd64 build-arm64 build-armv7 build-riscv64: build-%:
 	$(STEP) "building dockreg $(VERSION) for $*, the first time in a minute" \
-		env GOOS=linux GOARCH=$* $(BUILD) -o $(DIST)/dockreg-linux-$* .
+		env GOOS=linux GOARCH=$(*:armv7=arm) GOARM=7 $(BUILD) -o $(DIST)/dockreg-linux-$* .
+
+# A time that the source has: the same source then gives the same release. Without git it is
+# as good as any.
+RELEASE_ARCHS ?= amd64 arm64 armv7 riscv64
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1767225600)
+.PHONY: release
+release: $(addprefix build-,$(sort $(RELEASE_ARCHS) $(shell go env GOARCH))) release-tools ## make packages, archives, images and their checksums, into dist/
+	$(STEP) "packing dockreg $(VERSION) for $(RELEASE_ARCHS)" \
+		$(BIN)/release -source $(CURDIR) -built $(DIST) -o $(DIST) -version "$(VERSION)" -commit "$(COMMIT)" \
+		-url "$(URL)" -archs "$(RELEASE_ARCHS)" -sbom $(BIN)/cyclonedx-gomod
+
+.PHONY: release-tools
+release-tools:
+	$(STEP) "compiling what packs a release, the first time in a minute" \
+		go build -C release -v -o $(BIN)/ . github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+
+.PHONY: readme
+readme: build-$(shell go env GOARCH) release-tools ## write the flags into README.md's table
+	$(BIN)/release -built $(DIST) -readme README.md
 
 # What installs and downloads runs beside what compiles. No compiler runs beside a test.
 .PHONY: test
@@ -62,6 +81,7 @@ unit: base ## run the unit tests alone
 	@echo "running the unit tests, in a minute or two ..."
 	$(GOTEST) -shuffle=on -p 4 -parallel 8 $$(go list ./... | grep -vE '$(TIMED)')
 	$(GOTEST) -shuffle=on -p 1 -parallel 8 $$(go list ./... | grep -E '$(TIMED)')
+	$(STEP) "testing what packs a release, the first time in a minute" sh -c 'go build -C release -v -o /dev/null ./... && $(GO) test -C release $(RACE) -shuffle=on ./...'
 
 # What a target finds it writes into a testdata folder, to be committed with the
 # fix: from then on make unit tries it, too.
@@ -81,11 +101,12 @@ fuzz: ## fuzz what reads foreign text; FUZZTIME=20s for each target
 # its probe, and then there is nobody to ask.
 WAITING  := ^Test(P3Two|P3Resumed|P5|P6|Soak|ConsumersOutlive)
 COUNTING := ^Test(ProxiesFollow|P2StopsFail|ConsumersFollow|ComposeScales)
-E2E := cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps DOCKREG_COMMANDS=$(BIN) \
-	$(BIN)/e2e.test -test.v -test.timeout 20m
+E2E := cd e2e && DOCKREG_IMAGE=$(IMAGE) DOCKREG_APPS_IMAGE=$(IMAGE)-apps DOCKREG_SCRATCH_IMAGE=$(IMAGE)-scratch DOCKREG_PACKAGES_IMAGE=$(IMAGE)-packages DOCKREG_COMMANDS=$(BIN) \
+	$(BIN)/e2e.test -test.v -test.timeout 40m
 .PHONY: e2e
 e2e: images consumers build-$(shell go env GOARCH) ## run the tests across real Docker, etcd and supervisord
 	$(STEP) "compiling the etcd to test with, the first time in a minute" go build -C e2e -v -o $(BIN)/ ./etcd ./fleet ./soak
+	$(STEP) "compiling the gRPC client of the examples" go build -v -o $(BIN)/ ./examples/grpc-go
 	$(STEP) "testing the soak's judge" go test -C e2e -count=1 ./soak
 	$(STEP) "compiling the end-to-end tests" sh -c 'cd e2e && $(GOTEST) -c -o $(BIN)/e2e.test .'
 	$(STEP) "testing with containers, in two or three minutes" sh -c '$(E2E) -test.skip "$(WAITING)|$(COUNTING)" -test.parallel 6'
@@ -94,11 +115,12 @@ e2e: images consumers build-$(shell go env GOARCH) ## run the tests across real 
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## run the linters, vet's checks among them
-	$(STEP) "compiling what is to be checked, the first time in a minute" sh -c 'go build -v ./... && go build -C e2e -v ./...'
-	$(if $(DOCKREG_LONG),go vet ./... && cd e2e && go vet ./...)
+	$(STEP) "compiling what is to be checked, the first time in a minute" sh -c 'go build -v ./... && go build -C e2e -v ./... && go build -C release -v -o /dev/null ./...'
+	$(if $(DOCKREG_LONG),go vet ./... && go vet -C e2e ./... && go vet -C release ./...)
 	@echo "checking the code, the first time in a minute or two ..."
 	$(BIN)/golangci-lint run ./...
 	cd e2e && $(BIN)/golangci-lint run ./...
+	cd release && $(BIN)/golangci-lint run ./...
 
 # Built anew only when its pinned version changes.
 $(BIN)/golangci-lint: e2e/go.mod
@@ -123,7 +145,7 @@ base: tools
 # What the tests run. The image is built as the README does it, and so once for both.
 .PHONY: images
 images: base
-	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps proxies IMAGE_ARGS=; fi
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory apps scratch proxies packages IMAGE_ARGS=; fi
 
 IMAGE_ARGS ?= --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
 .PHONY: image
@@ -135,6 +157,16 @@ image: base ## build the image with supervisord, the sample app and dockreg
 .PHONY: apps
 apps: image
 	$(STEP) "building the image $(IMAGE)-apps" docker build --tag $(IMAGE)-apps --build-arg IMAGE=$(IMAGE) e2e/images/apps
+
+# The least image that there can be: a static app, and dockreg.
+.PHONY: scratch
+scratch: image
+	$(STEP) "building the image $(IMAGE)-scratch" sh -c 'go build -C e2e -o $(BIN)/ ./images/scratch && \
+		tar -C $(BIN) -c scratch -C $(CURDIR)/e2e/images/scratch Dockerfile | docker build --tag $(IMAGE)-scratch --build-arg IMAGE=$(IMAGE) -'
+
+.PHONY: packages
+packages: base
+	$(STEP) "building the image $(IMAGE)-packages, the first time in a minute" docker build --tag $(IMAGE)-packages e2e/images/packages
 
 .PHONY: proxies
 proxies: base ## build dockreg-haproxy and dockreg-nginx, which follow the keys
@@ -196,10 +228,10 @@ soak: tools ## let everything fail for 10 minutes, and judge; DURATION=3m SEED=1
 	@$(BIN)/soak -etcd $(or $(ETCD),$(BIN)/etcd) -duration $(or $(DURATION),10m) -seed $(or $(SEED),0)
 
 .PHONY: bench
-bench: apps ## measure dockreg beside a shell loop, into docs/benchmark.md; N=15 STOPS=15
+bench: apps ## measure dockreg beside a shell loop, into docs/benchmark.md; N=15 STOPS=15 IDLE=1m; 0 leaves a part out
 	@mkdir -p docs
 	@cd e2e && go run ./bench -image $(IMAGE)-apps -version "$(VERSION) ($(COMMIT))" \
-		-n $(or $(N),15) -stops $(or $(STOPS),15) -o ../docs/benchmark.md
+		-n $(or $(N),15) -stops $(or $(STOPS),15) -idle $(or $(IDLE),1m) -o ../docs/benchmark.md
 
 .PHONY: clean
 clean: ## remove what the other targets made here

@@ -54,6 +54,18 @@ func serve(ctx context.Context, address string) error {
 	return server.Serve(listener)
 }
 
+// deadline is for a call: an instance whose host has just died says nothing.
+const deadline = 3 * time.Second
+
+// check asks an instance once, and returns which one, and what it says.
+func check(ctx context.Context, app grpc_health_v1.HealthClient) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	var from peer.Peer
+	answer, err := app.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.Peer(&from))
+	return fmt.Sprint(from.Addr, " ", answer.GetStatus()), err
+}
+
 func ask(ctx context.Context, etcd, target string) error {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd}})
 	if err != nil {
@@ -79,9 +91,7 @@ func ask(ctx context.Context, etcd, target string) error {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	for {
-		var from peer.Peer
-		answer, err := app.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.Peer(&from))
-		fmt.Println(from.Addr, answer.GetStatus(), err)
+		fmt.Println(check(ctx, app))
 		select {
 		case <-every.C:
 		case <-ctx.Done():
