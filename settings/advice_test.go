@@ -19,7 +19,7 @@ func TestAdvice(t *testing.T) {
 		about error
 		want  string
 	}{
-		{etcd.ErrMaybeTLS, "if it speaks TLS, give https:// in --etcd"},
+		{etcd.ErrMaybeTLS, "if it speaks TLS, give https:// in --etcd; or it is no etcd"},
 		{etcd.ErrMaybePlain, "if it speaks no TLS, give http:// in --etcd"},
 		{etcd.ErrAuthority, "give the certificate of the one that signed it as --etcd-cacert"},
 		{etcd.ErrName, "if it is the right etcd, give a name of it as --etcd-server-name"},
@@ -50,6 +50,21 @@ func TestAdvice(t *testing.T) {
 	}
 	if err := fmt.Errorf("another"); conf.set.Advise(err) != err || conf.set.Advise(nil) != nil { //nolint:errorlint // as it was
 		t.Error("it has advice about anything")
+	}
+}
+
+// What has to be granted in etcd for records is said for each of them.
+func TestWhatToGrant(t *testing.T) {
+	for line, want := range map[string]string{
+		"--record dns:web.svc.example":                      "the prefix /skydns/example/svc/web/ and on the prefix /skydns/example/svc/_tcp/_web/",
+		"--record {{.Container}}/x=secret --record grpc:a":  "the keys {{.Container}}/x and on the prefix a/",
+		"--record /{{.Container}}/x=secret":                 "the keys /{{.Container}}/x",
+		"--record /{{.Container}}/x=y --record /a/{{.IP}}=": "the keys /{{.Container}}/x and on the prefix /a/",
+	} {
+		conf := mustConfig(t, nil, append(arguments(line), "--port", "1", "--etcd", "a:1")...)
+		if got := conf.set.Advise(etcd.ErrPermission).Error(); !strings.HasSuffix(got, "; grant a role of it readwrite on "+want) {
+			t.Errorf("%s: %s, want %q", line, got, want)
+		}
 	}
 }
 

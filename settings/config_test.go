@@ -103,6 +103,7 @@ func TestShown(t *testing.T) {
 		"docker": {"tcp://d:2375", "DOCKER_HOST"},
 		"etcd":   {"http://a:1,http://b:2 as user joe, with a password", "DOCKREG_ETCD"},
 		"check":  {"exec:check (arguments: 2)", "--check"},
+		"drain":  {"0s", "default"}, // of the plain record
 	}
 	var table strings.Builder
 	conf.set.Show(&table, true)
@@ -137,7 +138,7 @@ func TestP9OneMistakeIsOneLine(t *testing.T) {
 		"--port 1 --etcd a:1 --ttl -8s":             {`--ttl "-8s": negative`},
 		"--port --etcd --ip --ttl 1x":               {"--port: no value", "--ip: no value"},
 		"--port 1 --etcd":                           {"--etcd: no value"},
-		"--port 1 --etcd a:1 --ip= --ttl=":          {`--ip "": not an IP address`, `--ttl "": not a time`},
+		"--port 1 --etcd a:1 --ip= --ttl=":          {`--ip "": nothing is there`, `--ttl "": not a time`},
 		"--port 1 --etcd a,b,c:1":                   {`--etcd "a": no port; give a:2379`, `--etcd "b": no port; give b:2379`},
 		"--host-port 1 --ip :: --port 1":            {`--ip "::": stands for every IP`, "--etcd: required"},
 		"--port 1 --port=2 --etcd=a:1 --rise 0":     {"--port: given twice", `--rise "0": not a count`},

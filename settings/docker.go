@@ -37,6 +37,14 @@ func (d *Docker) unless(that *setting) {
 	}
 }
 
+// unasked notes that Docker was given, and nobody asks it: an app without a port has none that
+// Docker publishes. DOCKER_HOST is there for others too.
+func (d *Docker) unasked() {
+	if d.address.isGiven() && d.address.label() != dockerHost && !d.address.wrong {
+		d.address.blamef("an app without a port has nothing to ask Docker for; give --port too, or leave this away")
+	}
+}
+
 // Host is Docker's address as a URL.
 func (d *Docker) Host() string { return d.address.Value }
 

@@ -33,10 +33,10 @@ var injected = regexp.MustCompile(`^DOCKREG_(\w+_)?(` +
 // share one environment.
 func variables() map[string]bool {
 	var every Set
-	every.Registration("")
 	every.Host()
 	every.Reading("", "")
 	every.Status("", "")
+	every.Entrypoint(every.Registration(""))
 	every.Log()
 	names := map[string]bool{passwordEnv: true}
 	for _, f := range every.all {
@@ -65,11 +65,11 @@ func (s *Set) checkEnvironment() {
 	}
 }
 
-// commandEnv is the environment of a command that a probe runs: this process's, without
+// commandEnv is the environment of an app and of commands that are run: this process's, without
 // what may hold a password.
 func commandEnv() []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
-		return name == passwordEnv || name == envName("etcd") || name == envName("check")
+		return name == passwordEnv || name == envName("etcd") || name == envName("check") || name == envName("pre-stop")
 	})
 }

@@ -34,14 +34,14 @@ func (s *Set) Etcd() *Etcd {
 	e := &Etcd{set: s}
 	e.urls = addList(s, define(groupWhere, "etcd", "URLS", "", "etcd's members, comma-separated or repeated: http://host:port,\nhttps://host:port or host:port; required, unless there is\n--etcd-discovery-srv"), e.parseURLs)
 	e.domain = add(s, define(groupWhere, "etcd-discovery-srv", "DOMAIN", "", "in place of --etcd: domain whose DNS SRV records name etcd's\nmembers, _etcd-client-ssl._tcp.DOMAIN or _etcd-client._tcp.DOMAIN"), e.parseDomain)
-	e.authorities = add(s, define(groupAccess, "etcd-cacert", "FILE", "", "certificates, in PEM, of the authorities to trust with etcd's\ncertificate, instead of the system's"), parseAuthorities)
-	e.cert = add(s, define(groupAccess, "etcd-cert", "FILE", "", "certificate, in PEM, to show to etcd; with --etcd-key"), anyText)
-	e.key = add(s, define(groupAccess, "etcd-key", "FILE", "", "the key of that certificate, in PEM"), anyText)
+	e.authorities = add(s, define(groupAccess, "etcd-cacert", "FILE", "", "certificates, in PEM, of the authorities to trust with etcd's\ncertificate, instead of the system's"), e.parseAuthorities)
+	e.cert = add(s, define(groupAccess, "etcd-cert", "FILE", "", "certificate, in PEM, to show to etcd; with --etcd-key"), func(file string) (string, error) { return e.cert.hidePEM(file), nil })
+	e.key = add(s, define(groupAccess, "etcd-key", "FILE", "", "the key of that certificate, in PEM"), e.parseKey)
 	e.serverName = add(s, define(groupAccess, "etcd-server-name", "NAME", "", "name to check etcd's certificate for, instead of the URL's host"), parseServerName)
 	e.user = add(s, define(groupAccess, "etcd-user", "NAME", "", "user to authenticate as"), parseUser)
 	e.passwordFile = add(s, define(groupAccess, "etcd-password-file", "FILE", "", "file that holds the user's password; or give the password in the\nenvironment, as "+passwordEnv), e.parsePasswordFile)
 
-	s.advise(etcd.ErrMaybeTLS, "if it speaks TLS, give https:// in --etcd")
+	s.advise(etcd.ErrMaybeTLS, "if it speaks TLS, give https:// in --etcd; or it is no etcd")
 	s.advise(etcd.ErrMaybePlain, "if it speaks no TLS, give http:// in --etcd")
 	s.advise(etcd.ErrFile, "see --etcd-cacert, --etcd-cert, --etcd-key and --etcd-password-file")
 	s.advise(etcd.ErrNoCertificate, "give --etcd-cert and --etcd-key")
@@ -111,31 +111,6 @@ func (e *Etcd) parseDomain(text string) (string, error) {
 	return text, nil
 }
 
-func parseAuthorities(file string) (string, error) {
-	if _, err := etcd.ReadAuthorities(file); err != nil {
-		return "", fmt.Errorf("%w; give the certificates, in PEM, of the authorities that sign etcd's", err)
-	}
-	return file, nil
-}
-
-func (e *Etcd) checkCertificate() {
-	switch {
-	case !e.cert.isGiven() && !e.key.isGiven():
-	case !e.cert.isGiven():
-		e.key.blamef("a key without a certificate; give --etcd-cert too")
-	case !e.key.isGiven():
-		e.cert.blamef("a certificate without its key; give --etcd-key too")
-	default:
-		_, certErr, keyErr := etcd.ReadCertificate(e.cert.Value, e.key.Value)
-		if certErr != nil {
-			e.cert.blamef("%w; give the certificate, in PEM, that etcd is to be shown", certErr)
-		}
-		if keyErr != nil {
-			e.key.blamef("%w; give the key, in PEM, of the certificate in --etcd-cert", keyErr)
-		}
-	}
-}
-
 func parseServerName(text string) (string, error) {
 	if !isIP(text) && !hostName.MatchString(text) {
 		return "", errors.New("not a host's name or IP; give one that etcd's certificate is for, without a port")
@@ -152,17 +127,6 @@ func parseUser(text string) (string, error) {
 		return "", errors.New("empty, or not plain text; give the name of a user that etcd knows")
 	}
 	return name, nil
-}
-
-func (e *Etcd) parsePasswordFile(file string) (string, error) {
-	if _, err := etcd.ReadPassword(file); err != nil {
-		err = fmt.Errorf("%w; give a file with the password of the user in --etcd-user", err)
-		if !strings.Contains(file, "/") {
-			e.passwordFile.shown = "…" // the password itself, perhaps
-		}
-		return "", err
-	}
-	return file, nil
 }
 
 // checkUser holds the ways to name a user and a password against each other. It says
@@ -267,7 +231,7 @@ var withZone = regexp.MustCompile(`\[[0-9a-fA-F:.]+%`)
 // parseURL returns the URL of a member, also if there is something else wrong with it.
 func (e *Etcd) parseURL(text string) (*url.URL, error) {
 	if text == "" {
-		return nil, errors.New("an empty address in the list")
+		return nil, errors.New("nothing is there, as between two commas, or where a variable is not set")
 	}
 	scheme, tls := e.scheme()
 	if !strings.Contains(text, "://") {
@@ -277,7 +241,7 @@ func (e *Etcd) parseURL(text string) (*url.URL, error) {
 	switch {
 	case withZone.MatchString(text):
 		return nil, errors.New("an IPv6 address with a zone, which can't be dialled; give a global one, or a name")
-	case err != nil:
+	case err != nil, !utf8.ValidString(text): // which no metric can name
 		return nil, errors.New("not a URL")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("etcd is not spoken to by %s://", u.Scheme)
@@ -288,8 +252,7 @@ func (e *Etcd) parseURL(text string) (*url.URL, error) {
 	case strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("more than a host and a port")
 	}
-	password, _ := u.User.Password()
-	switch {
+	switch password, _ := u.User.Password(); {
 	case u.User != nil && strings.HasPrefix(e.urls.label(), "--"):
 		return u, errors.New("the process list shows a password in a flag; give the URLs in the environment, as DOCKREG_ETCD")
 	case u.User != nil && (u.User.Username() == "" || password == ""):

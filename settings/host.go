@@ -7,28 +7,36 @@ import (
 	"strings"
 
 	"dockreg/etcdreg/etcd"
+	"dockreg/sidekick/docker/engine"
 )
 
 // Host says where a host's service listens, and for whom.
 type Host struct {
-	etcd   *Etcd
-	docker *Docker
-	listen *Setting[string]
-	ips    *Setting[[]netip.Addr]
+	etcd    *Etcd
+	docker  *Docker
+	listen  *Setting[string]
+	metrics *Setting[string]
+	ips     *Setting[[]netip.Addr]
 }
 
 // Host adds the settings of a host's service.
 func (s *Set) Host() *Host {
 	h := &Host{etcd: s.Etcd(), docker: s.Docker()}
-	h.listen = add(s, define(groupRuns, "listen", "PATH", "/run/dockreg/docker.sock", "the socket for containers, which mount its folder"), parseListen)
-	h.ips = addList(s, define(groupWhere, "ip", "ADDR", "", "IP at which consumers dial this host, if it is none of the host's\ninterfaces; may be repeated"), parseIPs)
+	h.listen = add(s, define(groupRuns, "listen", "PATH", engine.HostSocket, "the socket for containers, which mount its folder"), parseListen)
+	h.metrics = add(s, define(groupRuns, "metrics", "ADDR", "", "where Prometheus reads /metrics of all sidekicks of this host,\nsuch as :9100 or 127.0.0.1:9100; by default nowhere"), parseListenAddress)
+	h.ips = addList(s, define(groupRuns, "ip", "ADDR", "", "IP at which consumers dial this host, if it is none of the host's\ninterfaces; may be repeated"), parseIPs)
 	h.docker.address.Usage = "Docker: a path or unix:///path; DOCKER_HOST too says so"
 	h.etcd.urls.Usage = "etcd's members, comma-separated or repeated: http://host:port,\nhttps://host:port or host:port; without one of these two, no\nlast will is taken"
+	// It registers nothing, and no container is this one.
+	h.etcd.urls.Category, h.etcd.domain.Category, h.docker.address.Category = groupEtcd, groupEtcd, groupRuns
 	return h
 }
 
 // Listen is the path of the socket.
 func (h *Host) Listen() string { return h.listen.Value }
+
+// Metrics is the address at which Prometheus reads, or empty: nowhere.
+func (h *Host) Metrics() string { return h.metrics.Value }
 
 // Docker is Docker's address, once the settings have been read.
 func (h *Host) Docker() string {

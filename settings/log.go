@@ -23,6 +23,9 @@ func (s *Set) Log() *Log {
 	}
 }
 
+// IsJSON says whether programs read it.
+func (l *Log) IsJSON() bool { return l.json.Value }
+
 // Logger returns the log, which says beside an error what to do about it.
 func (l *Log) Logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: l.level.Value, ReplaceAttr: l.set.adviseLog}

@@ -21,8 +21,11 @@ type Reading struct {
 func (s *Set) Reading(outputs ...string) *Reading {
 	r := &Reading{
 		etcd:     s.Etcd(),
-		key:      add(s, define(groupWhat, "key", "NAME", "service", "parent of the keys"), parseKey),
-		prefixes: addList(s, define(groupWhat, "prefix", "TEXT", "", "what the keys begin with, in place of --key; may be repeated:\n/skydns/example/svc/web/"), parsePrefixes),
+		key:      add(s, define(groupShow, "key", "NAME", "service", "parent of the keys"), parseKey),
+		prefixes: addLines(s, define(groupShow, "prefix", "TEXT", "", "what the keys begin with, in place of --key; may be repeated:\n/skydns/example/svc/web/"), parsePrefixes),
+	}
+	for _, f := range []*setting{r.etcd.urls.setting, r.etcd.domain.setting} {
+		f.Category = groupEtcd
 	}
 	if len(outputs) > 0 {
 		r.output = s.output(outputs...)
@@ -50,13 +53,17 @@ func (s *Set) output(forms ...string) *Setting[string] {
 // Etcd returns what package etcd needs, once the settings have been read.
 func (r *Reading) Etcd() etcd.Config {
 	c := r.etcd.Config()
+	if r.key.isGiven() && r.prefixes.isGiven() && r.key.byLine() == r.prefixes.byLine() {
+		r.key.blamef("what the keys begin with is given too, in place of it: %s; give one of the two", r.prefixes.label())
+	}
 	r.etcd.urls.set.advise(etcd.ErrPermission, "grant a role of the user read on the prefix %s", strings.Join(r.Prefixes(), " and on "))
 	return c
 }
 
-// Prefixes are what the keys begin with.
+// Prefixes are what the keys begin with: as the command line says, and else the environment,
+// which may be a sidekick's, too, that has a key.
 func (r *Reading) Prefixes() []string {
-	if r.prefixes.isGiven() {
+	if r.prefixes.isGiven() && (r.prefixes.byLine() || !r.key.byLine()) {
 		return r.prefixes.Value
 	}
 	return []string{"/" + r.key.Value + "/"}
@@ -65,9 +72,8 @@ func (r *Reading) Prefixes() []string {
 // Output is the form.
 func (r *Reading) Output() string { return r.output.Value }
 
-func parsePrefixes(texts []string) ([]string, error) {
-	prefixes, err := parseLines(texts)
-	if err != nil {
+func parsePrefixes(prefixes []string) ([]string, error) {
+	if isNothing(prefixes) {
 		return nil, errors.New("nothing; give what the keys begin with, such as /service/")
 	}
 	for n, prefix := range prefixes {

@@ -27,10 +27,10 @@ type Records struct {
 // records adds the settings of what consumers read.
 func (s *Set) records() *Records {
 	return &Records{
-		record:   addList(s, define(groupWhat, "record", "KIND", "plain", "what consumers read; may be repeated: plain,\nhostport:PREFIX, grpc:TARGET, dns:NAME, traefik:NAME,\ntraefik-tcp:NAME or KEY=VALUE with fields as in {{.ID}}"), parseLines),
+		record:   addLines(s, define(groupWhat, "record", "KIND", "plain", "what consumers read; may be repeated: plain,\nhostport:PREFIX, grpc:TARGET, dns:NAME, traefik:NAME,\ntraefik-tcp:NAME or KEY=VALUE with fields as in {{.ID}}"), parseRecords),
 		key:      add(s, define(groupWhat, "key", "NAME", "service", "parent of the plain record's key; may hold inner slashes:\nservice/web"), parseKey),
 		value:    add(s, define(groupWhat, "value", "TEXT", "running", "what is stored under the plain record's key"), anyText),
-		meta:     addList(s, define(groupWhat, "meta", "NAME=TEXT", "", "more about the instance, for grpc and KEY=VALUE; may be\nrepeated"), parseMeta),
+		meta:     addLines(s, define(groupWhat, "meta", "NAME=TEXT", "", "more about the instance, for grpc and KEY=VALUE; may be\nrepeated"), parseMeta),
 		weight:   add(s, define(groupWhat, "weight", "N", "", "the instance's share of the load, for dns, grpc and traefik"), parseCount),
 		hostName: add(s, define(groupWhat, "host-name", "NAME", "", "the host's name, for KEY=VALUE with {{.Host}}"), parseHostName),
 	}
@@ -39,7 +39,7 @@ func (s *Set) records() *Records {
 // read makes kinds of records of what was given, and holds them against each other. Of an
 // app that has no port, those that need one are a mistake.
 func (r *Records) read(noPort bool) {
-	if r.record.wrong || r.meta.wrong || r.key.wrong {
+	if r.record.wrong || r.meta.wrong || r.key.wrong || r.hostName.wrong {
 		return
 	}
 	texts := r.record.Value
@@ -61,11 +61,17 @@ func (r *Records) read(noPort bool) {
 	if r.record.wrong || r.weight.wrong {
 		return
 	}
-	if err := record.Check(r.kinds, nil, 0); err != nil {
-		r.record.blame(err)
-	} else if err := record.Check(r.kinds, r.meta.Value, 0); err != nil {
+	if err := record.Check(r.kinds, nil, 0, ""); err != nil {
+		var all []string
+		for _, k := range r.kinds {
+			all = append(all, k.Brief())
+		}
+		r.record.blame(quotef(strings.Join(all, ","), "%w", err))
+	} else if err := record.Check(r.kinds, r.meta.Value, 0, ""); err != nil {
 		r.meta.blame(err)
-	} else if err := record.Check(r.kinds, r.meta.Value, r.weight.Value); err != nil {
+	} else if err := record.Check(r.kinds, r.meta.Value, 0, r.hostName.Value); err != nil {
+		r.hostName.blame(err)
+	} else if err := record.Check(r.kinds, r.meta.Value, r.weight.Value, r.hostName.Value); err != nil {
 		r.weight.blame(err)
 	}
 }
@@ -76,7 +82,7 @@ func (r *Records) of(address netip.AddrPort, container string) (records record.R
 	for _, k := range r.kinds {
 		more, err := k.Records(i)
 		if err != nil {
-			return nil, fmt.Errorf("--record %s: %w", k, err)
+			return nil, fmt.Errorf("--record %s: %w", k.Brief(), err)
 		}
 		records = append(records, more...)
 	}
@@ -94,6 +100,21 @@ func (r *Records) drain() (longest time.Duration, of string) {
 	return longest, of
 }
 
+// where says which keys are written, for who grants the right to that.
+func (r *Records) where() string {
+	var all []string
+	for _, k := range r.kinds {
+		for _, prefix := range k.Prefixes() {
+			if strings.Trim(prefix, "/") == "" {
+				all = append(all, "the keys "+k.Brief())
+			} else {
+				all = append(all, "the prefix "+prefix)
+			}
+		}
+	}
+	return strings.Join(all, " and on ")
+}
+
 // prefixes are what the keys begin with.
 func (r *Records) prefixes() (all []string) {
 	for _, k := range r.kinds {
@@ -109,26 +130,21 @@ func nameOf(told, docker string) string {
 	return cmp.Or(told, docker, hostname)
 }
 
-// parseLines takes what is repeated on the command line, and stands in lines in the
-// environment: a value may have commas and spaces in it.
-func parseLines(texts []string) (lines []string, err error) {
-	for _, text := range texts {
-		for line := range strings.Lines(text) {
-			if line = strings.TrimSpace(line); line != "" {
-				lines = append(lines, line)
-			}
-		}
-	}
-	if len(lines) == 0 {
+func parseRecords(texts []string) ([]string, error) {
+	if isNothing(texts) {
 		return nil, errors.New("nothing; give a kind such as plain or dns:web.svc.example, in the environment one in each line")
 	}
-	return lines, nil
+	return texts, nil
 }
 
-func parseMeta(texts []string) (map[string]string, error) {
-	lines, err := parseLines(texts)
+// isNothing tells whether nothing is said, or only space.
+func isNothing(texts []string) bool {
+	return len(texts) == 0 || slices.ContainsFunc(texts, func(text string) bool { return strings.TrimSpace(text) == "" })
+}
+
+func parseMeta(lines []string) (map[string]string, error) {
 	const fix = "give NAME=TEXT, such as version=2, in the environment one in each line"
-	if err != nil {
+	if isNothing(lines) {
 		return nil, errors.New("nothing; " + fix)
 	}
 	meta := map[string]string{}

@@ -50,6 +50,11 @@ func TestRecords(t *testing.T) {
 	if got := mustConfig(t, env, "--port", "8000", "--etcd", "a:1").records; !slices.Equal(got, want) {
 		t.Errorf("by the environment\n got %q\nwant %q", got, want)
 	}
+	// The command line says it exactly.
+	want = record.Records{{Key: "/x", Value: " one\n\ntwo \n"}, {Key: "/y", Value: "a\nb "}}
+	if got := mustConfig(t, nil, "--record", "/x= one\n\ntwo \n", "--record", "/y={{.Meta.a}}", "--meta", "a=a\nb ", "--port", "8000", "--etcd", "a:1").records; !slices.Equal(got, want) {
+		t.Errorf("by the command line\n got %q\nwant %q", got, want)
+	}
 }
 
 // P9: what consumers could not read, or not together, is a mistake at the start.
@@ -73,7 +78,14 @@ func TestP9Records(t *testing.T) {
 		"--weight 5":                              `--weight "5": none of the kinds of record has a place for a weight; give grpc:TARGET, dns:NAME or traefik:NAME, or no weight`,
 		"--record grpc:web --weight 65536":        `--weight "65536": no such weight; give a number from 1 to 65535`,
 		"--record grpc:web --weight 0":            `--weight "0": not a count`,
-		"--record grpc:web --host-name a/b":       `--host-name "a/b": not a name; give the host's, such as app-1.example`,
+		"--record grpc:web --host-name app-1":     `--host-name "app-1": none of the kinds of record has a place for the host's name; give KEY=VALUE with {{.Host}}, or no name`,
+		"--host-name app-1":                       `--host-name "app-1": none of the kinds of record has a place`,
+		"--record ␣":                              `--record " ": nothing; give a kind`,
+		"--record grpc:web --meta=":               `--meta "": nothing; give NAME=TEXT`,
+		"--record plain␣":                         `--record "plain ": not a kind of record`,
+		"--record {{.Host}}/{{.ID}}=secret --record hostport:app-1 --host-name app-1": `--record "{{.Host}}/{{.ID}},hostport:app-1": {{.Host}}/{{.ID}} and hostport:app-1 share the keys at app-1/`,
+		"--record {{.Container}}/x=y --record hostport:/a --record plain":             ``,
+		"--record grpc:web --host-name a/b":                                           `--host-name "a/b": not a name; give the host's, such as app-1.example`,
 	} {
 		_, lines := configOf(t, nil, append(arguments(line), "--port", "8000", "--etcd", "a:1")...)
 		if want == "" && lines != nil || want != "" && (len(lines) != 1 || !strings.HasPrefix(lines[0], want)) {
@@ -96,6 +108,8 @@ func TestWithoutAPort(t *testing.T) {
 		"--check exec:true --record /a/{{.ID}}=x":                   `--record "/a/{{.ID}}=x": needs the address`,
 		"--check tcp --record /a/{{.Container}}=x":                  "--port: required; the check needs it",
 		"--record /a/{{.Container}}=x":                              "--port: required; the check needs it",
+		"--check exec:true --record /a/x=y --docker /run/d.sock":    `--docker "/run/d.sock": an app without a port has nothing to ask Docker for; give --port too, or leave this away`,
+		"--check exec:true --docker /run/d.sock":                    "--port: required; give the app's port inside the container",
 		"--check exec:true --record /a/x=y --ip 10.1.0.101":         `--ip "10.1.0.101": an IP without a port is no address to register; give --port too, or leave this away`,
 		"--check exec:true --record /a/x=y --host-port 80 --ip ::1": "--port: required; give the app's port inside the container",
 	} {
@@ -103,6 +117,15 @@ func TestWithoutAPort(t *testing.T) {
 		if len(lines) != 1 || !strings.HasPrefix(lines[0], want) {
 			t.Errorf("%s\n got %q\nwant %q", line, lines, want)
 		}
+	}
+}
+
+// DOCKER_HOST is there for others, too.
+func TestWithoutAPortDockerIsNotAsked(t *testing.T) {
+	args := []string{"--etcd", "a:1", "--check", "exec:true", "--record", "/a/x=y"}
+	mustConfig(t, map[string]string{"DOCKER_HOST": "/run/d.sock"}, args...)
+	if _, lines := configOf(t, map[string]string{"DOCKREG_DOCKER": "/run/d.sock"}, args...); len(lines) != 1 || !strings.HasPrefix(lines[0], `DOCKREG_DOCKER "/run/d.sock": an app without a port`) {
+		t.Errorf("%q", lines)
 	}
 }
 

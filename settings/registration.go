@@ -29,6 +29,7 @@ type Registration struct {
 	rise, fall        *Setting[int]
 	ttl, drain        *Setting[time.Duration]
 	dryRun            *Setting[bool]
+	leastDrain        time.Duration // of a stop for which nobody says one
 	status, metrics   *Setting[string]
 }
 
@@ -48,12 +49,12 @@ func (s *Set) Registration(agent string) *Registration {
 		rise:      add(s, define(groupCheck, "rise", "N", "1", "passes in a row to register"), parseCount),
 		fall:      add(s, define(groupCheck, "fall", "N", "1", "failures in a row to deregister"), parseCount),
 		container: add(s, define(groupContainer, "container", "ID", "", "this container's id or name; by default found out"), parseContainer),
-		drain:     add(s, define(groupRuns, "drain", "TIME", "0s", "on a stop: the wait between deregistering and exiting; by\ndefault as long as consumers of other records than plain need"), parseTime),
-		dryRun:    add(s, define(groupRuns, "dry-run", "", "", "find everything out, probe once, write nothing; say whether the\napp would be registered, and exit with 0, or why not, and with 1"), parseBool),
+		drain:     add(s, define(groupRuns, "drain", "TIME", "", "on a stop: the wait between deregistering and exiting; by\ndefault as long as consumers of the records need: of plain 0s"), parseTime),
+		dryRun:    add(s, define(groupRuns, "dry-run", "", "", "find everything out, probe once, write nothing; say whether the\napp would be registered, and exit with 0, or why not, and with 1\n(2: a setting has to change)"), parseBool),
 	}
-	r.status = s.statusPath("the socket at which dockreg status asks, or off; by default\n/run/dockreg-PORT.sock, or in the folder for temporary files")
+	r.status = s.statusPath("the socket at which dockreg status asks, or off; by default\n/run/dockreg-PORT.sock, or in /tmp or /dev/shm")
 	r.metrics = add(s, define(groupRuns, "metrics", "ADDR", "", "where Prometheus reads /metrics, such as :9100 or\n127.0.0.1:9100; by default nowhere"), parseListenAddress)
-	r.check.secret = true
+	r.check.secret, r.check.isCommand = true, probe.IsCommand
 	r.docker.unless(r.hostPort.setting)
 	s.advise(docker.ErrNoHostIP, "give the host's IP that consumers dial, such as --ip 10.1.0.101")
 	s.advise(docker.ErrNotPublished, "or give --port the app's port")
@@ -76,9 +77,10 @@ func (r *Registration) Config() sidekick.Config {
 		TTL: r.ttl.Value, Drain: r.drain.Value,
 	}
 	if !r.drain.isGiven() {
-		c.Drain, _ = r.records.drain()
+		c.Drain, _ = r.ownDrain()
+		r.drain.shown = c.Drain.String()
 	}
-	r.set.advise(etcd.ErrPermission, "grant a role of it readwrite on the prefix %s", strings.Join(r.records.prefixes(), " and on "))
+	r.set.advise(etcd.ErrPermission, "grant a role of it readwrite on %s", r.records.where())
 	if r.interval.wrong || r.timeout.wrong {
 		return c
 	}
@@ -111,6 +113,9 @@ func (r *Registration) checkPort() {
 	if r.withoutPort() && r.ip.isGiven() && !r.ip.wrong {
 		r.ip.blamef("an IP without a port is no address to register; give --port too, or leave this away")
 	}
+	if r.withoutPort() && !r.port.wrong {
+		r.docker.unasked()
+	}
 }
 
 // withoutPort says whether the app is registered without an address.
@@ -122,7 +127,24 @@ func (r *Registration) Drained() (drain time.Duration, of string) {
 	if r.drain.isGiven() {
 		return r.drain.Value, ""
 	}
-	return r.records.drain()
+	return r.ownDrain()
+}
+
+// ownDrain is how long a stop waits if nobody says so.
+func (r *Registration) ownDrain() (drain time.Duration, of string) {
+	if drain, of = r.records.drain(); drain < r.leastDrain {
+		return r.leastDrain, ""
+	}
+	return drain, of
+}
+
+// Hurries says how long the consumers of which record need, where the drain was told to be
+// shorter than that; "" if it is long enough for all.
+func (r *Registration) Hurries() (needed time.Duration, of string) {
+	if needed, of = r.records.drain(); !r.drain.isGiven() || r.drain.Value >= needed {
+		return 0, ""
+	}
+	return needed, of
 }
 
 // Peers is what the first key of every instance of the service begins with; empty: not

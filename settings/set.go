@@ -24,6 +24,8 @@ type Set struct {
 	latest   *setting // that the command line gave
 	mistakes Mistakes
 	advice   []advice
+
+	entrypoint *Entrypoint // it takes a command beside the settings, or is nil
 }
 
 // Mistakes are what is wrong with the settings, a line each. As an error it stands for
@@ -73,11 +75,11 @@ func (s *Set) Read(c *cli.Context) error {
 		}
 	}
 	switch {
-	case s.Err() != nil, c.NArg() == 0:
+	case s.Err() != nil, c.NArg() == 0, s.entrypoint != nil:
 	case s.latest != nil && s.latest.secret:
 		s.mistake("%s", Unquoted(s.latest.Name))
 	default:
-		s.mistake("%q: a stray argument; flags start with --, and --help lists them and the commands", redact(c.Args().First()))
+		s.mistake("%q: a stray argument; %s", redact(c.Args().First()), commandLike(c))
 	}
 	if err := s.Err(); err != nil {
 		return err
@@ -85,15 +87,33 @@ func (s *Set) Read(c *cli.Context) error {
 	for _, f := range s.all {
 		f.read()
 	}
+	if s.entrypoint != nil {
+		s.entrypoint.read(c)
+	}
 	s.checkEnvironment()
 	return nil
+}
+
+// Before is for a command that has others below it: what is given before the name of one of
+// them would be read, and never looked at.
+func (s *Set) Before(c *cli.Context) error {
+	command := c.App.Command(c.Args().First())
+	if command == nil || command.Name == "help" {
+		return nil
+	}
+	for _, f := range s.all {
+		if f.byLine() {
+			s.mistake("--%s: stands before the command %s, which does not look there; give what is that command's behind its name", f.Name, command.Name)
+		}
+	}
+	return s.Err()
 }
 
 // OnUsageError says in our words what the parser stopped at, without its value, which
 // may be a password.
 func (s *Set) OnUsageError(_ *cli.Context, err error, _ bool) error {
 	text := err.Error()
-	if s.latest != nil && s.latest.secret {
+	if s.latest != nil && s.latest.hasCommand() {
 		return Mistakes{Unquoted(s.latest.Name)}
 	}
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
@@ -106,6 +126,17 @@ func (s *Set) OnUsageError(_ *cli.Context, err error, _ bool) error {
 		return Mistakes{"a stray argument that starts with dashes; every setting is a flag such as --key"}
 	}
 	return Mistakes{text}
+}
+
+// commandLike says what somebody may have meant by a word that is no command's.
+func commandLike(c *cli.Context) string {
+	word := c.Args().First()
+	// The library finds one for whatever was typed, and quotes it.
+	_, found, _ := strings.Cut(cli.SuggestCommand(c.App.Commands, word), `"`)
+	if isMain := c.Command.Name == c.App.Name; isMain && word != "" && found != `"?` && found[:1] == word[:1] {
+		return `did you mean "dockreg ` + found
+	}
+	return "flags start with --, and --help lists them and the commands"
 }
 
 func (f *setting) noValue() string {

@@ -12,13 +12,16 @@ import (
 )
 
 // groups are the categories of settings, in the order in which help shows them.
-var groups = []string{groupWhat, groupWhere, groupAccess, groupCheck, groupContainer, groupRuns}
+var groups = []string{groupWhat, groupShow, groupWhere, groupEtcd, groupAccess, groupApp, groupCheck, groupContainer, groupRuns}
 
 //nolint:gosec // "passes" is no password
 const (
 	groupWhat      = "What to register"
+	groupShow      = "What to show"
 	groupWhere     = "Where to register it"
+	groupEtcd      = "Where etcd is"
 	groupAccess    = "How to talk to etcd"
+	groupApp       = "How the app runs"
 	groupCheck     = "When the app passes"
 	groupContainer = "Which container this is"
 	groupRuns      = "How dockreg runs"
@@ -29,15 +32,17 @@ const (
 // all mistakes can be told at once.
 type setting struct {
 	cli.GenericFlag
-	placeholder string // empty: a flag that needs no value
-	fallback    string // empty: none
-	required    string // what to give, where it may not be missing
-	secret      bool   // what stands behind the value may be secret
+	placeholder string                 // empty: a flag that needs no value
+	fallback    string                 // empty: none
+	required    string                 // what to give, where it may not be missing
+	secret      bool                   // what stands behind the value may be secret
+	isCommand   func(text string) bool // nil: none is
 
 	set   *Set
 	texts []string // of the environment first, if EnvVars is not empty, then of the command line
 	parse func()   // the texts, if there are any
 	list  bool     // it may be repeated
+	lines bool     // and in the environment, each line is one
 	shown string   // in place of the text, if that holds a secret, or may do so
 	wrong bool
 }
@@ -73,6 +78,13 @@ func add[T any](s *Set, f *setting, parse func(text string) (T, error)) *Setting
 	})
 	f.list = false
 	return v
+}
+
+// addLines adds a setting that may be repeated on the command line, and has a line for each
+// in the environment, of which empty ones and the space around one don't count.
+func addLines[T any](s *Set, f *setting, parse func(lines []string) (T, error)) *Setting[T] {
+	f.lines = true
+	return addList(s, f, parse)
 }
 
 // addList adds a setting that may be repeated.
@@ -121,11 +133,27 @@ func (f *setting) isGiven() bool { return len(f.texts) > 0 }
 // byFlag returns the texts of the command line, which beat the environment's.
 func (f *setting) byFlag() []string { return f.texts[min(len(f.EnvVars), len(f.texts)):] }
 
+// hasCommand says whether the command line gives a command, of which more may stand behind it.
+func (f *setting) hasCommand() bool {
+	return f.isCommand != nil && slices.ContainsFunc(f.byFlag(), f.isCommand)
+}
+
+// byLine says whether the command line gives it.
+func (f *setting) byLine() bool { return len(f.byFlag()) > 0 }
+
 // given returns what is given, or else the default.
 func (f *setting) given() []string {
 	switch flags := f.byFlag(); {
 	case len(flags) > 0:
 		return flags
+	case f.isGiven() && f.lines:
+		var lines []string
+		for line := range strings.Lines(f.texts[0]) {
+			if line = strings.TrimSpace(line); line != "" {
+				lines = append(lines, line)
+			}
+		}
+		return lines
 	case f.isGiven():
 		return f.texts
 	}
@@ -160,7 +188,11 @@ func (f *setting) read() {
 func (f *setting) require(fix string) {
 	if !f.isGiven() {
 		f.wrong = true
-		f.set.mistake("--%s: required; %s", f.Name, fix)
+		own := envName(f.Name)
+		if bare := strings.TrimPrefix(own, prefix); os.Getenv(bare) != "" {
+			own += "; " + bare + ", which is set, is not read"
+		}
+		f.set.mistake("--%s: required; %s; or set %s", f.Name, fix, own)
 	}
 }
 

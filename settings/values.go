@@ -43,6 +43,8 @@ func parseIP(text string) (netip.Addr, error) {
 	const fix = "give the host's IP that consumers dial, such as 10.1.0.101 or 2001:db8::1"
 	var none netip.Addr
 	switch {
+	case text == "":
+		return none, errors.New("nothing is there, as where a variable is not set; " + fix)
 	case portErr == nil:
 		return none, errors.New("an IP with a port; leave the port to Docker or --host-port, and " + fix)
 	case strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]"):

@@ -15,7 +15,7 @@ var (
 	bad = map[string]string{
 		"port": "0", "ip": "::", "host-port": "65536", "key": "/service", "etcd": "ftp://a:1", "ttl": "8500ms", "check": "ping", "interval": "0s",
 		"timeout": "0s", "rise": "0", "fall": "-1", "docker": "ssh://host", "container": "x", "drain": "-1s", "dry-run": "maybe", "log-level": "loud", "log-format": "xml",
-		"etcd-cacert": "/no/ca", "etcd-cert": "/no/cert", "etcd-key": "/no/key", "etcd-server-name": "a:1", "etcd-user": "joe:…", "etcd-password-file": "/no/password",
+		"etcd-cacert": "/proc/no/ca", "etcd-cert": "/proc/no/cert", "etcd-key": "/proc/no/key", "etcd-server-name": "a:1", "etcd-user": "joe:…", "etcd-password-file": "/proc/no/password",
 		"etcd-discovery-srv": "a:1", "record": "dns", "meta": "x", "weight": "0", "host-name": "a/b", "status-socket": "run/s", "metrics": "9100",
 	}
 	good = map[string]string{
@@ -25,7 +25,7 @@ var (
 		"etcd-discovery-srv": "example.org", "record": "dns:web.svc.example", "meta": "version=2", "weight": "10", "host-name": "app-1", "status-socket": "/run/s", "metrics": ":9100",
 	}
 	// beside is a setting that another one is wrong without.
-	beside = map[string]string{"meta": "record", "weight": "record", "etcd-cert": "etcd-key", "etcd-key": "etcd-cert", "etcd-user": "etcd-password-file", "etcd-password-file": "etcd-user"}
+	beside = map[string]string{"meta": "record", "weight": "record", "host-name": "record", "etcd-cert": "etcd-key", "etcd-key": "etcd-cert", "etcd-user": "etcd-password-file", "etcd-password-file": "etcd-user"}
 )
 
 // lineWithout is a command line that sets required settings, and of one setting
@@ -37,7 +37,7 @@ func lineWithout(name string) []string {
 			continue // in place of which it stands
 		}
 		if required == "record" {
-			args = append(args, "--record", "grpc:web")
+			args = append(args, "--record", "grpc:web", "--record", "/by/{{.IP}}{{if eq .Port `1`}}{{.Host}}{{end}}=x")
 		} else if required != name && required != "" {
 			args = append(args, "--"+required, good[required])
 		}

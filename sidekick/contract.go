@@ -58,6 +58,10 @@ type Prober interface {
 // ErrNotListening says that nobody listens on the app's port.
 var ErrNotListening = errors.New("nothing listens on the port")
 
+// ErrNotRunning says that the app's process has ended, or has not been started yet: no failure
+// that may be tolerated, however many are. A Prober that knows returns it.
+var ErrNotRunning = errors.New("the app's process is not running")
+
 // Watcher watches the app's process, without a word to the app.
 type Watcher interface {
 	// Await returns at a sign that the app may have died, or when ctx ends. A sign

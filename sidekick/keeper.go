@@ -238,11 +238,12 @@ func (k *keeper) finish(err error) {
 }
 
 func (k *keeper) registered(c *call) {
+	// Before the status says that it is registered, or it would have lapsed.
+	k.journal.board.set(func(now *Status) { now.Renewed = time.Now() })
 	if k.up && !k.held {
 		k.journal.holds()
 	}
 	k.renewed = c.proof
-	k.journal.board.set(func(now *Status) { now.Renewed = time.Now() })
 	if k.held = !c.disturbed; k.held {
 		k.hurry()
 	} else {

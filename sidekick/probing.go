@@ -53,7 +53,7 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *probeP
 		} else {
 			passes, fails = 0, fails+1
 			switch {
-			case up && fails >= s.Fall:
+			case up && (fails >= s.Fall || errors.Is(err, ErrNotRunning)):
 				took, upFor := time.Since(start), time.Since(began)
 				log = func() { s.Log.Warn("the app fails its probe", "err", err, "took", took, "up_for", upFor) }
 				up, began, tell = false, time.Now(), true
@@ -67,7 +67,7 @@ func (s *Sidekick) probe(ctx context.Context, verdicts chan<- verdict, p *probeP
 		case up || err == nil:
 			asks.reset()
 			looks.reset()
-		case errors.Is(err, ErrNotListening):
+		case errors.Is(err, ErrNotListening), errors.Is(err, ErrNotRunning):
 			asks.reset()
 			next = time.Now().Add(min(looks.next(), s.Interval))
 		default:

@@ -229,6 +229,20 @@ func TestRiseAndFall(t *testing.T) {
 	})
 }
 
+// That the app's process has ended is no failure to be tolerated.
+func TestEndIsNotTolerated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := defaults
+		c.Fall = 3
+		w := newWorld(t, c)
+		w.begin()
+		w.from(func() { w.probe = func(context.Context) error { return ErrNotRunning } })
+		w.until(5020 * time.Millisecond)
+		w.want("0s pass", "0s register", "5s fail", "5s deregister", "5.01s fail")
+		w.end()
+	})
+}
+
 // A pass that is not yet enough proves nothing: no renewal comes of it.
 func TestNoRenewalWhileFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

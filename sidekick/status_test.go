@@ -49,3 +49,28 @@ func TestStatus(t *testing.T) {
 		}
 	})
 }
+
+// looker looks at the status when something happens.
+type looker struct{ happened func(Occasion) }
+
+func (l looker) Probed(error, time.Duration) {}
+func (l looker) Happened(what Occasion)      { l.happened(what) }
+
+// Who asks in the moment of the registration is told of it.
+func TestStatusWhenRegistered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, defaults)
+		var then []Status
+		w.side.Observer = looker{func(what Occasion) {
+			if what == Registered {
+				then = append(then, w.side.Status())
+			}
+		}}
+		w.begin()
+		w.until(5 * time.Second)
+		w.end()
+		if len(then) != 1 || !then[0].Registered || time.Since(then[0].Since) > time.Minute {
+			t.Errorf("%+v", then)
+		}
+	})
+}

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// stopBudget is how long a stop waits for the registry before the drain starts
+// StopBudget is how long a stop waits for the registry before the drain starts
 // regardless. Docker grants 10 s between TERM and KILL for everything together.
-const stopBudget = 2 * time.Second
+const StopBudget = 2 * time.Second
 
 // stop deregisters, if there may be a record, and drains. Receiving from hurry ends
-// the drain. Where the registry doesn't answer, the drain starts after stopBudget
+// the drain. Where the registry doesn't answer, the drain starts after StopBudget
 // all the same, with deregistering tried on until it ends.
 func (k *keeper) stop(hurry <-chan struct{}) {
 	k.journal.board.set(func(now *Status) { now.Stopping = true })
@@ -19,7 +19,7 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 	}
 	k.journal.wanted()
 	// The context that Run was given has ended; this is what bounds the clean-up.
-	ctx, cancel := context.WithTimeout(context.Background(), stopBudget+k.settings.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), StopBudget+k.settings.Drain)
 	defer cancel()
 	gone := make(chan struct{})
 	ended := make(chan struct{})
@@ -32,10 +32,10 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 	log := k.journal.logger
 	select {
 	case <-gone:
-	case <-time.After(stopBudget):
+	case <-time.After(StopBudget):
 		log.Error("no answer to the deregistering in time; the key lapses with its lease, if it is not gone yet", "key", k.at.Records.Key(), "ttl", k.settings.TTL)
 	}
-	if k.settings.Drain > 0 {
+	if k.settings.Drain > 0 && !isAsked(hurry) {
 		k.journal.board.happened(Drained)
 		log.Info("draining", "drain", k.settings.Drain)
 		select {
@@ -46,6 +46,16 @@ func (k *keeper) stop(hurry <-chan struct{}) {
 	}
 	cancel()
 	<-ended
+}
+
+// isAsked says whether there is something to receive, and receives it.
+func isAsked(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // deregister tries until it succeeds, and says so, or ctx ends.

@@ -38,6 +38,23 @@ func TestSecondSignalEndsTheDrain(t *testing.T) {
 	})
 }
 
+// Where a second signal came before the drain, there is none, and none is told of.
+func TestNoDrainWhenInAHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := defaults
+		c.Drain = time.Minute
+		w := newWorld(t, c)
+		w.begin()
+		w.until(time.Second)
+		w.hurry <- struct{}{}
+		w.end()
+		w.want("0s pass", "0s register", "1s deregister", "1s end")
+		if n := w.logged("drain"); n > 0 {
+			t.Errorf("logged %d times, want nothing", n)
+		}
+	})
+}
+
 // With etcd hung, the stop takes 2 s more than the drain.
 func TestStopWithEtcdHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -25,6 +25,15 @@ func AwaitDeath(pid int) (<-chan time.Time, error) {
 	return died, nil
 }
 
+// Finished returns when the container ended last, by Docker's clock.
+func (c *Container) Finished() (time.Time, error) {
+	text, err := c.Do("inspect", "--format", "{{.State.FinishedAt}}")
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Parse(time.RFC3339Nano, text)
+}
+
 // First returns the container's first process, by its number on this machine.
 func (c *Container) First() (pid int, err error) {
 	text, err := c.Do("inspect", "--format", "{{.State.Pid}}")

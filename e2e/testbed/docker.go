@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,19 +78,31 @@ func (d *Docker) RunApp(image, etcd string, args ...string) (*Container, error) 
 	}, args...), image)...)
 }
 
+// RunEntered starts image with dockreg run for its first process, with these further
+// arguments of docker run, and these of dockreg run, which end with the app's command.
+func (d *Docker) RunEntered(image, etcd string, args []string, entered ...string) (*Container, error) {
+	return d.Run(slices.Concat([]string{
+		"-p", "8000", "-v", "/var/run/docker.sock:/var/run/docker.sock", "--entrypoint", "dockreg",
+		"-e", "DOCKREG_IP=" + d.Gateway, "-e", "DOCKREG_ETCD=" + etcd, "-e", "DOCKREG_PORT=8000",
+	}, args, []string{image, "run"}, entered)...)
+}
+
 // Address returns where the container's port 8000 is published, on the host IP
 // that RunApp registers.
-func (d *Docker) Address(c *Container) (string, error) {
-	out, err := docker(d.host, "port", c.ID, "8000/tcp")
+func (d *Docker) Address(c *Container) (string, error) { return d.AddressOf(c, "8000") }
+
+// AddressOf is Address, of another port.
+func (d *Docker) AddressOf(c *Container, port string) (string, error) {
+	out, err := docker(d.host, "port", c.ID, port+"/tcp")
 	if err != nil {
 		return "", err
 	}
 	first, _, _ := strings.Cut(out, "\n")
-	_, port, err := net.SplitHostPort(first)
+	_, published, err := net.SplitHostPort(first)
 	if err != nil {
 		return "", err
 	}
-	return net.JoinHostPort(d.Gateway, port), nil
+	return net.JoinHostPort(d.Gateway, published), nil
 }
 
 // Exec runs a command in the container and returns what it prints.
@@ -99,10 +112,17 @@ func (c *Container) Exec(args ...string) (string, error) {
 
 // Signal sends a signal to all of the container's processes of that name, to the
 // oldest first, so that a master is gone before it can replace a worker. It returns
-// when that was.
+// when that was. One of several may have ended by itself meanwhile.
 func (c *Container) Signal(signal, process string) (at time.Time, err error) {
+	return c.kill(signal, fmt.Sprintf("$(grep -lx %s /proc/[0-9]*/comm | cut -d / -f 3 | sort -n)", process))
+}
+
+// SignalFirst is Signal for the container's first process.
+func (c *Container) SignalFirst(signal string) (at time.Time, err error) { return c.kill(signal, "1") }
+
+func (c *Container) kill(signal, pids string) (at time.Time, err error) {
 	out, err := c.Exec("sh", "-c", fmt.Sprintf(
-		`pids=$(grep -lx %s /proc/[0-9]*/comm | cut -d / -f 3 | sort -n); date +%%s%%N; kill -%s $pids`, process, signal))
+		"pids=%s; date +%%s%%N; for pid in $pids; do kill -%s $pid && one=1; done; test $one", pids, signal))
 	if err != nil {
 		return at, err
 	}
@@ -135,7 +155,11 @@ func (c *Container) Remove() error {
 }
 
 func docker(host string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	return dockerWithin(commandTimeout, host, args...)
+}
+
+func dockerWithin(timeout time.Duration, host string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	if host != "" {

@@ -107,7 +107,7 @@ func (e *Engine) Start() error {
 	e.daemon = daemon
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); <-tick.C {
 		if _, err = docker(e.host, "version"); err == nil {
 			return nil
 		}
@@ -140,13 +140,17 @@ func (e *Engine) Kill() error {
 	return os.Remove(e.dir + "/exec/containerd/containerd.pid")
 }
 
+// loadTimeout bounds how long an image takes to be written or read, which is hundreds of
+// megabytes.
+const loadTimeout = 5 * time.Minute
+
 // Load copies an image from the engine that the docker command talks to.
 func (e *Engine) Load(image string) error {
 	tar := filepath.Join(e.dir, "image.tar")
-	if _, err := docker("", "save", "--output", tar, image); err != nil {
+	if _, err := dockerWithin(loadTimeout, "", "save", "--output", tar, image); err != nil {
 		return err
 	}
-	_, err := docker(e.host, "load", "--input", tar)
+	_, err := dockerWithin(loadTimeout, e.host, "load", "--input", tar)
 	return errors.Join(err, os.Remove(tar))
 }
 

@@ -28,8 +28,13 @@ type Load struct {
 // Outcome is what became of the requests of a Load.
 type Outcome struct {
 	Sent     int
+	Due      int // that had been sent, were every one in time
 	Failures []Failure
 }
+
+// Starved says whether more than a tenth could not even be sent in time: a machine that is
+// so busy does not serve them in time either.
+func (o Outcome) Starved() bool { return o.Sent < o.Due*9/10 }
 
 // FailedBefore returns how many of the failed requests were sent before then.
 func (o Outcome) FailedBefore(then time.Time) (n int) {
@@ -82,11 +87,15 @@ func (l *Load) run(rate int) {
 	defer close(l.ended)
 	var sending sync.WaitGroup
 	defer sending.Wait()
+	start := time.Now()
 	ticks := time.NewTicker(time.Second / time.Duration(rate))
 	defer ticks.Stop()
 	for {
 		select {
 		case <-l.stop:
+			l.mu.Lock()
+			l.outcome.Due = int(time.Since(start).Seconds() * float64(rate))
+			l.mu.Unlock()
 			return
 		case <-ticks.C:
 			sending.Go(l.send)
