@@ -16,6 +16,7 @@ import (
 
 	"dockreg/etcdreg/etcd"
 	"dockreg/host"
+	"dockreg/metrics"
 	"dockreg/settings"
 	"dockreg/sidekick/docker/engine"
 )
@@ -61,12 +62,23 @@ func hostCommand(stderr io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			ctx, _, release := onSignals(c.Context, log)
-			defer release()
 			attrs := []any{"version", version, "listen", what.Listen(), "docker", docker}
 			if takesWills {
 				attrs = append(attrs, "etcd", membersOf(etcdConfig))
 			}
+			if address := what.Metrics(); address != "" {
+				counts := metrics.NewHost(version, commit)
+				served, err := counts.Serve(c.Context, address)
+				if err != nil {
+					_ = socket.Close()
+					return err
+				}
+				defer served.Close()
+				service.Metrics = counts
+				attrs = append(attrs, "metrics", address)
+			}
+			ctx, _, release := onSignals(c.Context, nil, log)
+			defer release()
 			log.Info("starting", attrs...)
 			if !takesWills {
 				log.Info("no last wills are taken, without --etcd")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
@@ -56,9 +58,9 @@ func list(ctx context.Context, client instances.Etcd, prefixes []string, output 
 	rows := rowsOf(all, left)
 	switch output {
 	case "json":
-		return writeJSON(w, asObjects(rows))
+		return writeObjects(w, rows)
 	case "prometheus":
-		return writeJSON(w, asTargets(rows))
+		return writeTargets(w, rows)
 	}
 	return writeTable(w, rows, output == "wide")
 }
@@ -156,7 +158,8 @@ type object struct {
 	IP      string `json:"ip,omitempty"`
 	Port    uint16 `json:"port,omitempty"`
 	Value   string `json:"value"`
-	// Raw is the value where that is not UTF-8, which JSON can't hold.
+	// RawKey and Raw are the key and the value where that is not UTF-8, which JSON can't hold.
+	RawKey   string  `json:"key_base64,omitempty"`
 	Raw      string  `json:"value_base64,omitempty"`
 	Lease    string  `json:"lease,omitempty"`
 	Left     float64 `json:"left_seconds,omitempty"`
@@ -170,23 +173,29 @@ func objectOf(i instances.Instance) object {
 	if at := i.Address(); at.IsValid() {
 		o.Address, o.IP, o.Port = at.String(), at.Addr().String(), at.Port()
 	}
-	if !utf8.ValidString(i.Value) {
-		o.Raw = base64.StdEncoding.EncodeToString([]byte(i.Value))
-	}
+	o.RawKey, o.Raw = rawOf(i.Key), rawOf(i.Value)
 	if i.Lease != 0 {
 		o.Lease = fmt.Sprintf("%x", i.Lease)
 	}
 	return o
 }
 
-func asObjects(rows []row) []object {
+// rawOf returns in base64 what is not UTF-8, and of all else nothing.
+func rawOf(text string) string {
+	if utf8.ValidString(text) {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString([]byte(text))
+}
+
+func writeObjects(w io.Writer, rows []row) error {
 	all := []object{}
 	for _, r := range rows {
 		o := objectOf(r.Instance)
 		o.Left, o.Order = r.left.Seconds(), r.order
 		all = append(all, o)
 	}
-	return all
+	return writeJSON(w, all)
 }
 
 // target is what Prometheus reads of a file or over HTTP
@@ -196,7 +205,7 @@ type target struct {
 	Labels  map[string]string `json:"labels"`
 }
 
-func asTargets(rows []row) []target {
+func writeTargets(w io.Writer, rows []row) error {
 	all := []target{}
 	for _, r := range rows {
 		if at := r.Address(); at.IsValid() {
@@ -205,13 +214,30 @@ func asTargets(rows []row) []target {
 			}})
 		}
 	}
-	return all
+	return writeJSON(w, all)
 }
 
 func writeJSON(w io.Writer, value any) error {
 	text, err := json.MarshalIndent(value, "", "  ")
 	if err == nil {
-		_, err = w.Write(append(text, '\n'))
+		_, err = w.Write(append(escaped(text), '\n'))
 	}
 	return err
+}
+
+// escaped returns JSON that means the same, with nothing in it that a terminal acts on: in
+// texts, JSON itself escapes of that what is below a space alone, and all else leaves nothing
+// of it.
+func escaped(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		if r == '\n' || unicode.IsPrint(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	return out
 }

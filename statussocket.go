@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,21 +19,31 @@ const (
 	statusTimeout = time.Second
 	// mostStatus is how many are answered at a time.
 	mostStatus = 8
+	// acceptPause is after one that could not be.
+	acceptPause = 100 * time.Millisecond
 	// longestStatus is more than an answer has.
 	longestStatus = 1 << 20
 )
 
-// statusDirs are where sidekicks have their sockets, in the order in which they try.
-func statusDirs() []string { return []string{"/run", os.TempDir()} }
-
-// statusPattern is the sockets' name, with the app's port, which no two sidekicks of one
-// container have in common.
-const statusPattern = "dockreg-%s.sock"
+// statusPaths are where sidekicks have their sockets, in the order in which they try, with
+// the app's port, which no two of one container have in common. The last one is of the
+// container engine's making: it is there, and can be written to, where an image has nothing,
+// or is read-only. With --ipc=host it is the host's, and so the name is the container's own.
+func statusPaths(port string) []string {
+	paths := []string{"/run/dockreg-", filepath.Join(os.TempDir(), "dockreg-")}
+	if space, err := os.Readlink("/proc/self/ns/pid"); err == nil { // such as pid:[4026531836]
+		paths = append(paths, "/dev/shm/dockreg-"+strings.Trim(space, "pid:[]")+"-")
+	}
+	for i := range paths {
+		paths[i] += port + ".sock"
+	}
+	return paths
+}
 
 // statusSocket is where a sidekick tells what it does: a socket in the container's own file
 // system, which nobody outside has. Whoever connects is told, and may say nothing.
 type statusSocket struct {
-	listener *net.UnixListener
+	listener net.Listener
 	answers  sync.WaitGroup
 }
 
@@ -41,10 +52,7 @@ type statusSocket struct {
 func serveStatus(ctx context.Context, path string, port int, now func() any) (*statusSocket, error) {
 	paths := []string{path}
 	if path == "" {
-		paths = nil
-		for _, dir := range statusDirs() {
-			paths = append(paths, filepath.Join(dir, fmt.Sprintf(statusPattern, fmt.Sprint(port))))
-		}
+		paths = statusPaths(fmt.Sprint(port))
 	}
 	var listener *net.UnixListener
 	var err error
@@ -64,11 +72,15 @@ func serveStatus(ctx context.Context, path string, port int, now func() any) (*s
 func (s *statusSocket) accept(now func() any) {
 	turns := make(chan struct{}, mostStatus)
 	for {
-		turns <- struct{}{}
 		conn, err := s.listener.Accept()
-		if err != nil {
-			return // it is closed, or of no use
+		if errors.Is(err, net.ErrClosed) {
+			return
 		}
+		if err != nil {
+			time.Sleep(acceptPause) // too many files are open, most likely
+			continue
+		}
+		turns <- struct{}{}
 		s.answers.Go(func() {
 			defer func() { <-turns }()
 			defer func() { _ = conn.Close() }()
@@ -94,14 +106,14 @@ func findStatus(path string) (string, error) {
 		return path, nil
 	}
 	var found []string
-	for _, dir := range statusDirs() {
-		some, _ := filepath.Glob(filepath.Join(dir, fmt.Sprintf(statusPattern, "*")))
+	for _, pattern := range statusPaths("*") {
+		some, _ := filepath.Glob(pattern)
 		found = append(found, some...)
 	}
 	slices.Sort(found)
 	switch found = slices.Compact(found); len(found) {
 	case 0:
-		return "", fmt.Errorf("no dockreg tells of itself here: there is no %s in %v; give --status-socket the path that it was given", fmt.Sprintf(statusPattern, "PORT"), statusDirs())
+		return "", fmt.Errorf("no dockreg tells of itself here, as there is none of %s: it does not run, and if it ended, with a wrong setting perhaps, its log says why; or it has --status-socket, which is to be given here too", strings.Join(statusPaths("PORT"), ", "))
 	case 1:
 		return found[0], nil
 	}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -47,6 +49,42 @@ func TestStatusSocket(t *testing.T) {
 	if r := runWith("status", "--status-socket", "off"); r.code != exitFault || !strings.Contains(r.stderr, "--status-socket is off") {
 		t.Errorf("of one that tells nothing: %+v", r)
 	}
+}
+
+// scarce is a listener for which there is no file for a while.
+type scarce struct {
+	net.Listener
+	fails atomic.Int64
+}
+
+func (l *scarce) Accept() (net.Conn, error) {
+	if l.fails.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "unix", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+// Who asks while too many files are open is told when they are not any more.
+func TestStatusSocketOutlivesAFailure(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	listener, err := listen(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &scarce{Listener: listener}
+	l.fails.Store(3)
+	s := &statusSocket{listener: l}
+	s.answers.Go(func() { s.accept(func() any { return status{Registered: true} }) })
+	if told, err := askStatus(t.Context(), path); err != nil || !told.Registered {
+		t.Errorf("%+v, %v", told, err)
+	}
+	s.Close()
 }
 
 // For people the verdict comes first, with why.

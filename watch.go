@@ -22,15 +22,17 @@ import (
 func watchCommand(stdout, stderr io.Writer) *cli.Command {
 	return readingCommand(stderr, "watch", "show each change of what is registered, as it happens", watchHelp, forms("text", "json"),
 		func(c *cli.Context, client *etcd.Client, set *settings.Set, what *settings.Reading) error {
-			ctx, _, release := onSignals(c.Context, slog.New(slog.DiscardHandler))
+			ctx, _, release := onSignals(c.Context, nil, slog.New(slog.DiscardHandler))
 			defer release()
 			ctx, stop := context.WithCancelCause(ctx)
 			defer stop(nil)
-			instances.Follow(ctx, client, what.Prefixes(), func(e instances.Event) {
-				e.Err = set.Advise(e.Err)
-				if err := writeEvent(stdout, stderr, e, what.Output() == "json", strings.Join(what.Prefixes(), " and ")); err != nil {
-					stop(err)
-				}
+			untilStuck(ctx, func() {
+				instances.Follow(ctx, client, what.Prefixes(), func(e instances.Event) {
+					e.Err = set.Advise(e.Err)
+					if err := writeEvent(stdout, stderr, e, what.Output() == "json", strings.Join(what.Prefixes(), " and ")); err != nil {
+						stop(err)
+					}
+				})
 			})
 			err := context.Cause(ctx)
 			if errors.Is(err, context.Canceled) || errors.Is(err, syscall.EPIPE) {
@@ -38,6 +40,25 @@ func watchCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			return fmt.Errorf("write: %w", err)
 		})
+}
+
+// untilStuck does what ends with ctx, unless it waits for who reads what it writes, such as a
+// pager. It is left behind then.
+func untilStuck(ctx context.Context, do func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		do()
+	}()
+	select {
+	case <-ended:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+	case <-time.After(flushTimeout):
+	}
 }
 
 // line is an event for programs.
@@ -75,13 +96,13 @@ func writeEvent(stdout, stderr io.Writer, e instances.Event, asJSON bool, where 
 		if err != nil {
 			return err
 		}
-		_, err = stdout.Write(append(text, '\n'))
+		_, err = stdout.Write(append(escaped(text), '\n'))
 		return err
 	}
 	var err error
 	switch who := name(e.Instance); e.Kind {
 	case instances.Listed:
-		_, _ = fmt.Fprintf(stderr, "dockreg: %d keys below %s; waiting for changes\n", len(e.Listing.Instances), where)
+		_, _ = fmt.Fprintf(stderr, "dockreg: keys below %s: %d; waiting for changes\n", where, len(e.Listing.Instances))
 	case instances.Came:
 		_, err = fmt.Fprintf(stdout, "%s + %s %s\n", at, who, brief(e.Instance.Value))
 	case instances.Changed:

@@ -27,13 +27,13 @@ func webCommand(stderr io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			ctx, _, release := onSignals(c.Context, slog.New(slog.DiscardHandler))
+			ctx, _, release := onSignals(c.Context, nil, slog.New(slog.DiscardHandler))
 			defer release()
 			_, _ = fmt.Fprintf(stderr, "dockreg: the page is at http://%s/\n", socket.Addr())
 			s := &web.Server{
 				Etcd: client, Prefixes: what.Prefixes(),
-				Instances: func(l instances.Listing) any { return asObjects(rowsOf(l, nil)) },
-				Targets:   func(l instances.Listing) any { return asTargets(rowsOf(l, nil)) },
+				Instances: func(w io.Writer, l instances.Listing) error { return writeObjects(w, rowsOf(l, nil)) },
+				Targets:   func(w io.Writer, l instances.Listing) error { return writeTargets(w, rowsOf(l, nil)) },
 			}
 			return s.Serve(ctx, socket)
 		})

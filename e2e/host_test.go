@@ -56,6 +56,15 @@ func asked(folder string) []string {
 	return []string{"-p", "8000", "-v", folder + ":/run/dockreg:ro", "-e", "DOCKREG_DOCKER=/run/dockreg/docker.sock", "-e", "DOCKREG_LOG_LEVEL=debug"}
 }
 
+// Who has mounted the service's socket, and not said so, is told how.
+func TestTellsOfTheHostsSocket(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	folder, _ := startHost(t)
+	c := keep(t)(docker.Run("-p", "8000", "-v", folder+":/run/dockreg:ro", "-e", "IP="+docker.Gateway, "-e", "ETCD="+etcd.URL, image))
+	awaitLogged(t, c, "give --docker /run/dockreg/docker.sock, or set DOCKREG_DOCKER", 1)
+}
+
 // runAsked runs a container with the sample app that asks a host's service, and waits for
 // its key and for its last will.
 func runAsked(t *testing.T, folder string, args ...string) (c *testbed.Container, keys *testbed.Keys, key string) {

@@ -278,18 +278,11 @@ func TestAuthenticatesOnceForAll(t *testing.T) {
 		if _, err := root.UserChangePassword(t.Context(), "dockreg", "secret"); err != nil {
 			t.Fatal(err)
 		}
-		index := func() uint64 {
-			status, err := root.Status(t.Context(), s.url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return status.RaftIndex
-		}
-		before := index()
+		before := entriesOf(t, root, s)
 		if err := many(); err != nil {
 			t.Fatal(err)
 		}
-		if entries := index() - before; entries != 1 {
+		if entries := entriesOf(t, root, s) - before; entries != 1 {
 			t.Errorf("%d entries in etcd's log for one new token", entries)
 		}
 	})
@@ -303,19 +296,22 @@ func TestP7RenewalsDontAuthenticate(t *testing.T) {
 		root := secured(t, s)
 		r := with(t, s.url, etcd.Config{Username: "dockreg", Password: "secret"})
 		register(t, r)
-		index := func() uint64 {
-			status, err := root.Status(t.Context(), s.url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return status.RaftIndex
-		}
-		before := index()
+		before := entriesOf(t, root, s)
 		for range 5 {
 			register(t, r)
 		}
-		if after := index(); after != before {
+		if after := entriesOf(t, root, s); after != before {
 			t.Errorf("%d entries in etcd's log for 5 renewals", after-before)
 		}
 	})
+}
+
+// entriesOf returns how many entries a server's log has.
+func entriesOf(t *testing.T, c *clientv3.Client, s *server) uint64 {
+	t.Helper()
+	status, err := c.Status(t.Context(), s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status.RaftIndex
 }

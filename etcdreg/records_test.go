@@ -25,6 +25,14 @@ func registerAll(t *testing.T, r *registration, records record.Records) error {
 	return unhurried(func() error { return r.Register(t.Context(), records) })
 }
 
+// mustRegister is registerAll of what can be registered.
+func mustRegister(t *testing.T, r *registration, records record.Records) {
+	t.Helper()
+	if err := registerAll(t, r, records); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // wantAll wants the records to be there, written in one revision, on one lease; it returns
 // that revision.
 func wantAll(t *testing.T, c *clientv3.Client, r *registration, records record.Records) (revision int64) {
@@ -63,9 +71,7 @@ func TestRecordsComeAndGoTogether(t *testing.T) {
 		s := startServer(t, binary)
 		c, r := s.client(), newRegistry(t, 20*time.Second, s)
 		all := c.Watch(t.Context(), "", clientv3.WithPrefix(), clientv3.WithRev(2))
-		if err := registerAll(t, r, three); err != nil {
-			t.Fatal(err)
-		}
+		mustRegister(t, r, three)
 		wantAll(t, c, r, three)
 		if err := tryDeregister(t, r); err != nil {
 			t.Fatal(err)
@@ -95,9 +101,7 @@ func TestP4EachRecordIsRepaired(t *testing.T) {
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary)
 		c, r := s.client(), newRegistry(t, 20*time.Second, s)
-		if err := registerAll(t, r, three); err != nil {
-			t.Fatal(err)
-		}
+		mustRegister(t, r, three)
 		before := wantAll(t, c, r, three)
 		for _, record := range three {
 			for words, disturb := range map[string]func() error{
@@ -108,18 +112,14 @@ func TestP4EachRecordIsRepaired(t *testing.T) {
 					t.Fatal(err)
 				}
 				wantDisturbed(t, r, words)
-				if err := registerAll(t, r, three); err != nil {
-					t.Fatal(err)
-				}
+				mustRegister(t, r, three)
 				if after := wantAll(t, c, r, three); after <= before {
 					t.Errorf("%s, %s: not written again", record.Key, words)
 				}
 			}
 		}
 		revision := wantAll(t, c, r, three)
-		if err := registerAll(t, r, three); err != nil {
-			t.Fatal(err)
-		}
+		mustRegister(t, r, three)
 		if again := wantAll(t, c, r, three); again != revision {
 			t.Error("a renewal wrote the records")
 		}
@@ -136,15 +136,11 @@ func TestP3OneKeyTakenOver(t *testing.T) {
 			eachVersion(t, func(t *testing.T, binary string) {
 				s := startServer(t, binary)
 				c, older, newer := s.client(), newRegistry(t, 20*time.Second, s), newRegistry(t, 20*time.Second, s)
-				if err := registerAll(t, older, three); err != nil {
-					t.Fatal(err)
-				}
+				mustRegister(t, older, three)
 				theirs := record.Records{three[i], {Key: "/else", Value: "x"}}
 				tookOver := 0
 				newer.config.TookOver = func() { tookOver++ }
-				if err := registerAll(t, newer, theirs); err != nil {
-					t.Fatal(err)
-				}
+				mustRegister(t, newer, theirs)
 				if tookOver != 1 {
 					t.Errorf("it took over %d times, want once", tookOver)
 				}
@@ -160,9 +156,7 @@ func TestP3OneKeyTakenOver(t *testing.T) {
 				if err := registerAll(t, older, three); err == nil || !strings.Contains(err.Error(), "free again") {
 					t.Fatalf("Register = %v, want that the key has to be earned again", err)
 				}
-				if err := registerAll(t, older, three); err != nil {
-					t.Fatal(err)
-				}
+				mustRegister(t, older, three)
 				wantAll(t, c, older, three)
 			})
 		})
@@ -175,20 +169,14 @@ func TestRecordsMove(t *testing.T) {
 	eachVersion(t, func(t *testing.T, binary string) {
 		s := startServer(t, binary)
 		c, r := s.client(), newRegistry(t, 20*time.Second, s)
-		if err := registerAll(t, r, three); err != nil {
-			t.Fatal(err)
-		}
+		mustRegister(t, r, three)
 		moved := record.Records{three[0], {Key: "web/10.1.0.101:32769", Value: "x"}}
-		if err := registerAll(t, r, moved); err != nil {
-			t.Fatal(err)
-		}
+		mustRegister(t, r, moved)
 		wantAll(t, c, r, moved)
 		wantNone(t, c, three[1:])
 		// The address may be in the value alone.
 		value := record.Records{moved[0], {Key: moved[1].Key, Value: "y"}}
-		if err := registerAll(t, r, value); err != nil {
-			t.Fatal(err)
-		}
+		mustRegister(t, r, value)
 		wantAll(t, c, r, value)
 	})
 }
@@ -196,20 +184,20 @@ func TestRecordsMove(t *testing.T) {
 // Peers are counted by the first record, below what Config says.
 func TestPeers(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, binaries["debian"])
-	c, r := s.client(), newRegistry(t, 20*time.Second, s)
-	r.config.Peers = "traefik/http/services/web/"
-	for i := range 30 {
-		for _, parent := range []string{"traefik/http/services/web/loadbalancer/servers/", "traefik/http/services/webs/"} {
-			if _, err := c.Put(t.Context(), fmt.Sprintf("%s%d/url", parent, i), "x"); err != nil {
-				t.Fatal(err)
+	eachVersion(t, func(t *testing.T, binary string) {
+		s := startServer(t, binary)
+		c, r := s.client(), newRegistry(t, 20*time.Second, s)
+		r.config.Peers = "traefik/http/services/web/"
+		for i := range 30 {
+			for _, parent := range []string{"traefik/http/services/web/loadbalancer/servers/", "traefik/http/services/webs/"} {
+				if _, err := c.Put(t.Context(), fmt.Sprintf("%s%d/url", parent, i), "x"); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
-	}
-	if err := registerAll(t, r, record.Records{{Key: "traefik/http/services/web/loadbalancer/servers/me/url", Value: "x"}}); err != nil {
-		t.Fatal(err)
-	}
-	if peers := r.peers.Load(); peers != 30 {
-		t.Errorf("%d peers were counted before it registered, want 30", peers)
-	}
+		mustRegister(t, r, record.Records{{Key: "traefik/http/services/web/loadbalancer/servers/me/url", Value: "x"}})
+		if peers := r.peers.Load(); peers != 30 {
+			t.Errorf("%d peers were counted before it registered, want 30", peers)
+		}
+	})
 }

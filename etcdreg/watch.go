@@ -87,7 +87,10 @@ func (r *Registry) observe(c *clientv3.Client, h holding, revision int64) *watch
 // auditEvery is how often the watched keys are read all the same: every 25 s with a TTL of
 // 20 s. A watch that tells nothing any more looks like one that has nothing to tell. It
 // counts the peers anew, too.
-func auditEvery(ttl time.Duration) time.Duration { return ttl + ttl/4 }
+func auditEvery(ttl time.Duration) time.Duration {
+	const most = 24 * time.Hour // with the longest TTL that etcd takes the sum is more than a duration holds
+	return min(ttl, most) + min(ttl, most)/4
+}
 
 var (
 	errDeleted     = errors.New("the key was deleted, or its lease expired")

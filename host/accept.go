@@ -37,8 +37,8 @@ func (s *Service) admit(accepted *net.UnixConn, now time.Time) *conn {
 		return nil
 	}
 	share := who.cgroups.String()
-	if id, err := s.containers.known(who.cgroups); err == nil {
-		share = id
+	if first, err := s.containers.known(who.cgroups); err == nil {
+		share = first.container
 	}
 	if err := s.admission.enter(share, now); err != nil {
 		s.refusals.refused(share, now, err, "pid", who.pid)

@@ -53,6 +53,7 @@ type firstProcess struct {
 	pid       int
 	process   *pidfd.Process
 	cgroups   cgroups
+	name      string // the container's, as it was when it was found
 }
 
 func newContainers(e Engine) *containers {
@@ -71,54 +72,60 @@ func (c *containers) close() {
 	}
 }
 
-// find returns the container that a process in these cgroups is in.
-func (c *containers) find(ctx context.Context, in cgroups) (id string, err error) {
-	if id, err = c.known(in); err == nil {
-		return id, nil
+// find returns the first process of the container that a process in these cgroups is in.
+func (c *containers) find(ctx context.Context, in cgroups) (first *firstProcess, err error) {
+	if first, err = c.known(in); err == nil {
+		return first, nil
 	}
 	came := time.Now()
 	select {
 	case <-c.turn:
 	case <-ctx.Done():
-		return "", fmt.Errorf("list containers: %w", ctx.Err())
+		return nil, fmt.Errorf("list containers: %w", ctx.Err())
 	}
 	defer func() { c.turn <- struct{}{} }()
 	// Docker was asked for the one before, after this one had come: it need not be again.
-	if id, err = c.known(in); err == nil || c.failed == nil && c.listed.After(came) {
-		return id, err
+	if first, err = c.known(in); err == nil || c.failed == nil && c.listed.After(came) {
+		return first, err
 	}
 	select {
 	case <-time.After(listEvery - time.Since(c.listed)):
 	case <-ctx.Done():
-		return "", fmt.Errorf("list containers: %w", ctx.Err())
+		return nil, fmt.Errorf("list containers: %w", ctx.Err())
 	}
 	c.listed = time.Now()
 	c.failed = c.list(ctx)
-	if id, err = c.known(in); err == nil || c.failed == nil {
-		return id, err
+	if first, err = c.known(in); err == nil || c.failed == nil {
+		return first, err
 	}
-	return "", c.failed
+	return nil, c.failed
 }
 
 // known is find without a question to Docker.
-func (c *containers) known(in cgroups) (id string, err error) {
+func (c *containers) known(in cgroups) (outermost *firstProcess, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// The outermost: an engine inside a container makes groups further in.
-	var outermost *firstProcess
 	for _, f := range c.running {
 		switch {
 		case !f.cgroups.contain(in) || f.process.Ended():
 		case outermost == nil, f.cgroups.contain(outermost.cgroups) && !outermost.cgroups.contain(f.cgroups):
 			outermost = f
 		case !outermost.cgroups.contain(f.cgroups) || f.cgroups.contain(outermost.cgroups):
-			return "", fmt.Errorf("%w, %.12s and %.12s", errSeveral, outermost.container, f.container)
+			return nil, fmt.Errorf("%w, %.12s and %.12s", errSeveral, outermost.container, f.container)
 		}
 	}
 	if outermost == nil {
-		return "", errNoContainer
+		return nil, errNoContainer
 	}
-	return outermost.container, nil
+	return outermost, nil
+}
+
+// ended says whether a container has, or whether it was found anew since.
+func (c *containers) ended(first *firstProcess) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.running[first.container] != first || first.process.Ended()
 }
 
 // list asks Docker for what runs, and for the first process of what is new. What it has
@@ -155,13 +162,44 @@ func (c *containers) list(ctx context.Context) error {
 			return err
 		}
 		if err == nil {
+			f.name = nameOf(answer)
 			c.mu.Lock()
 			c.running[id] = f
 			c.mu.Unlock()
+			c.goesBy(ctx, id, f.name)
 		}
 	}
 	return failed
 }
+
+// goesBy takes note of a container's name. Whoever had it before has been renamed, and is
+// another one then for what was told by that name.
+func (c *containers) goesBy(ctx context.Context, id, name string) {
+	var others []string
+	c.mu.Lock()
+	for other, f := range c.running {
+		switch {
+		case f.name == name && other != id:
+			others = append(others, other)
+		case f.name != name && other == id:
+			renamed := *f
+			renamed.name = name
+			c.running[id] = &renamed
+		}
+	}
+	c.mu.Unlock()
+	for _, other := range others {
+		next := other[:12] // until Docker tells
+		if answer, err := c.engine.Inspect(ctx, other); err == nil {
+			next = nameOf(answer)
+		}
+		if next != name {
+			c.goesBy(ctx, other, next)
+		}
+	}
+}
+
+func nameOf(c container.InspectResponse) string { return strings.TrimPrefix(c.Name, "/") }
 
 // hold takes hold anew of a container's first process.
 func (c *containers) hold(id string) (*firstProcess, error) {
@@ -180,7 +218,7 @@ func (c *containers) hold(id string) (*firstProcess, error) {
 		process.Close()
 		return nil, errNoContainer
 	}
-	return &firstProcess{id, known.pid, process, known.cgroups}, nil
+	return &firstProcess{id, known.pid, process, known.cgroups, known.name}, nil
 }
 
 // holdFirst takes hold of a container's first process. Its number may have gone to a

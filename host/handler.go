@@ -33,6 +33,7 @@ var (
 	inspectPath = regexp.MustCompile(`^(?:/v1\.[0-9]{1,2})?/containers/([a-zA-Z0-9][a-zA-Z0-9_.-]{0,127})/json$`)
 	headerName  = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // a token, in RFC 9110
 	willPath    = regexp.MustCompile(`^/dockreg/will/([0-9a-f]{1,16})$`)
+	metricsPath = regexp.MustCompile(`^/dockreg/metrics/(0|[1-9][0-9]{0,4})$`)
 	wouldPath   = regexp.MustCompile(`^/dockreg/will/for/([][0-9a-f.:]{1,64})$`)
 )
 
@@ -58,11 +59,15 @@ func (s *Service) answer(ctx context.Context, c *conn, r *http.Request) (reply, 
 	get := r.Method == http.MethodGet
 	path := r.RequestURI
 	inspect, will, would := inspectPath.FindStringSubmatch(path), willPath.FindStringSubmatch(path), wouldPath.FindStringSubmatch(path)
+	metrics := metricsPath.FindStringSubmatch(path)
+	tells := metrics != nil && r.Method == http.MethodPut && len(r.TransferEncoding) == 0
 	switch {
 	case !wellFormed(r.Header):
 		return reply{}, refuse(http.StatusForbidden, errHeader)
-	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
+	case (r.ContentLength != 0 || len(r.TransferEncoding) > 0) && !tells:
 		return reply{}, refuse(http.StatusForbidden, errBody)
+	case tells, metrics != nil && r.Method == http.MethodDelete:
+		return s.answerMetrics(ctx, c, r, metrics[1])
 	case get && inspect != nil:
 		return s.inspect(ctx, c.caller, inspect[1])
 	case will != nil && !get:
@@ -111,31 +116,24 @@ func (s *Service) inspect(ctx context.Context, who *caller, asked string) (reply
 
 // named says whether Docker would take a text for this container's.
 func named(c container.InspectResponse, text string) bool {
-	return strings.HasPrefix(c.ID, text) || strings.TrimPrefix(c.Name, "/") == text
+	return strings.HasPrefix(c.ID, text) || nameOf(c) == text
 }
 
 // askDocker returns what Docker says about the container that the caller runs in, and with
 // --network container:X behind it what it says about X, up to the one whose network it is.
 func (s *Service) askDocker(ctx context.Context, who *caller) (networks []container.InspectResponse, err error) {
-	now, err := who.look(s.containers.cgroupsOf)
+	first, err := s.own(ctx, who)
 	if err != nil {
-		return nil, refuse(http.StatusForbidden, err)
+		return nil, err
 	}
-	id, err := s.containers.find(ctx, now)
-	if errors.Is(err, errNoContainer) || errors.Is(err, errSeveral) || errors.Is(err, errHidden) {
-		return nil, refuse(http.StatusForbidden, err)
-	}
-	if err != nil {
-		return nil, &unansweredError{"Docker", err}
-	}
-	own, err := s.Engine.Inspect(ctx, id)
+	own, err := s.Engine.Inspect(ctx, first.container)
 	if err != nil {
 		return nil, &unansweredError{"Docker", err}
 	}
 	if own.State == nil || !own.State.Running { // whoever asks, it is not what ran there
 		return nil, refuse(http.StatusForbidden, errNoContainer)
 	}
-	s.checkMounts(id, who.pid)
+	s.containers.goesBy(ctx, own.ID, nameOf(own))
 	networks, err = engine.Networks(ctx, own, s.Engine.Inspect)
 	if err != nil && !cerrdefs.IsNotFound(err) { // or there is no such network any more
 		return nil, &unansweredError{"Docker", err}
@@ -144,7 +142,24 @@ func (s *Service) askDocker(ctx context.Context, who *caller) (networks []contai
 	if who.process.Ended() {
 		return nil, refuse(http.StatusForbidden, errEnded)
 	}
+	s.checkMounts(own.ID, who.pid)
 	return networks, nil
+}
+
+// own returns the first process of the container that the caller runs in.
+func (s *Service) own(ctx context.Context, who *caller) (*firstProcess, error) {
+	now, err := who.look(s.containers.cgroupsOf)
+	if err != nil {
+		return nil, refuse(http.StatusForbidden, err)
+	}
+	first, err := s.containers.find(ctx, now)
+	switch {
+	case errors.Is(err, errNoContainer), errors.Is(err, errSeveral), errors.Is(err, errHidden):
+		return nil, refuse(http.StatusForbidden, err)
+	case err != nil:
+		return nil, &unansweredError{"Docker", err}
+	}
+	return first, nil
 }
 
 // checkMounts warns of a container in which a process could put a socket of its own in the
@@ -183,7 +198,7 @@ func (s *Service) explain(c *conn, r *http.Request, now time.Time, err error) re
 	case errors.As(err, &unanswered): // what the host has to mend is not the container's
 		text = "dockreg host can't ask " + unanswered.who + "; its log says why"
 		s.refusals.fault(unanswered.who, now, unanswered.error)
-	case errors.Is(err, errNoWills): // it was said at the start
+	case errors.Is(err, errNoWills), errors.Is(err, errNoMetrics): // it was said at the start
 	case status == http.StatusForbidden, status == http.StatusNotFound, status == http.StatusTooManyRequests:
 		s.refusals.refused(c.share, now, err, "pid", c.caller.pid, "request", request)
 	default:

@@ -39,6 +39,26 @@ func TestP11ItselfAlone(t *testing.T) {
 	}
 }
 
+// A container that was renamed is known by its new name from its next question on.
+func TestRenamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	name := func() string {
+		t.Helper()
+		if status, body := w.get(t, "/containers/self/json"); status != http.StatusOK {
+			t.Fatalf("%d %s", status, body)
+		}
+		w.containers.mu.Lock()
+		defer w.containers.mu.Unlock()
+		return w.containers.running[ownID].name
+	}
+	name()
+	w.engine.set(inspected(ownID, "old", "bridge", `null`))
+	if now := name(); now != "old" {
+		t.Errorf("it is %s", now)
+	}
+}
+
 // P11: all else is refused, however it is said.
 func TestP11Refused(t *testing.T) {
 	t.Parallel()

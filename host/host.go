@@ -32,6 +32,8 @@ type Service struct {
 	Etcd func() Etcd
 	// IPs are those at which consumers dial this host, beside those of its interfaces.
 	IPs []netip.Addr
+	// Metrics, if it is not nil, takes what sidekicks tell of themselves.
+	Metrics Metrics
 
 	folder     folder
 	containers *containers
@@ -73,7 +75,7 @@ func (s *Service) Serve(ctx context.Context, socket *net.UnixListener) error {
 		case err != nil && !isPassing(err):
 			return fmt.Errorf("accept: %w", err)
 		case err != nil: // such as a lack of file descriptors
-			s.Log.Warn("can't accept a connection", "err", err)
+			s.refusals.unaccepted(time.Now(), err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(acceptPause):
@@ -95,6 +97,9 @@ func (s *Service) prepare() {
 	}
 	if s.Etcd != nil {
 		s.wills = newWills(s.Etcd(), s.Etcd(), s.Log)
+		if s.Metrics != nil {
+			s.wills.leases.executed = s.Metrics.Executed
+		}
 	}
 }
 

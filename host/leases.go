@@ -20,9 +20,9 @@ import (
 // sideBySide is how many leases are revoked at a time: etcd writes them down together.
 const sideBySide = 64
 
-// mostOfKeys bounds the keys that hang on a lease, in bytes: they are remembered, and
-// logged. A sidekick has one.
-const mostOfKeys = 4 << 10
+// mostOfKeys bounds the keys that hang on a lease, in bytes, as they are remembered: an
+// instance may have some 100 records. The log shows mostShown bytes of them.
+const mostOfKeys, mostShown = 64 << 10, 1 << 10
 
 // mostTold bounds the reasons that are told of one outage: each member has its own.
 const mostTold = 20
@@ -45,10 +45,15 @@ type leases struct {
 	asking  chan Etcd // holds the client for that, unless it is in use
 	revoker Etcd
 	told    map[string]bool // what the log says of an etcd that is away
+
+	executed func(took time.Duration) // is told of each, for who counts it
 }
 
 func newLeases(asking, revoker Etcd, log *slog.Logger) *leases {
-	l := &leases{log, make(chan Etcd, 1), revoker, map[string]bool{}}
+	l := &leases{
+		log: log, asking: make(chan Etcd, 1), revoker: revoker, told: map[string]bool{},
+		executed: func(time.Duration) {},
+	}
 	l.asking <- asking
 	return l
 }
@@ -201,7 +206,7 @@ func (l *leases) revoke(ctx context.Context, due []*lastWill) (left []*lastWill,
 		switch {
 		case done[will]:
 		case time.Since(will.ended) > will.ttl:
-			l.log.Warn("etcd could not be told in time that the container has ended; the lease has lapsed", "keys", will.keys, "container", short(will.container), "err", err)
+			l.log.Warn("etcd could not be told in time that the container has ended; the lease has lapsed", "keys", shown(will.keys), "container", short(will.container), "err", err)
 		default:
 			left = append(left, will)
 		}
@@ -209,28 +214,39 @@ func (l *leases) revoke(ctx context.Context, due []*lastWill) (left []*lastWill,
 	return left, err
 }
 
-// revokeOne revokes the lease, unless there is more on it than was there when it was
-// named. What a newer instance has taken over hangs on another one.
+// revokeOne revokes the lease, unless there is on it what is not the container's. What a newer instance has taken over hangs on another one.
 func (l *leases) revokeOne(ctx context.Context, c *clientv3.Client, will *lastWill) error {
 	keys, ttl, err := attached(ctx, c, will.lease)
 	if err != nil {
 		return err
 	}
 	if ttl == 0 {
-		l.log.Debug("the container has ended; its lease was gone", "keys", will.keys, "container", short(will.container))
+		l.log.Debug("the container has ended; its lease was gone", "keys", shown(will.keys), "container", short(will.container))
 		return nil
 	}
 	for _, key := range keys {
-		if !slices.Contains(will.keys, key) {
-			l.log.Warn("the container has ended; its last will is not executed", "err", errForeign, "key", key[:min(len(key), mostOfKeys)], "container", short(will.container))
+		if will.isForeign(key) {
+			l.log.Warn("the container has ended; its last will is not executed", "err", errForeign, "key", key[:min(len(key), mostShown)], "container", short(will.container))
 			return nil
 		}
 	}
 	if _, err := c.Revoke(ctx, will.lease); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return fmt.Errorf("revoke lease: %w", err)
 	}
-	l.log.Info("the container has ended; its keys are gone", "keys", keys, "container", short(will.container), "took", time.Since(will.ended).Round(100*time.Microsecond))
+	l.executed(time.Since(will.ended))
+	l.log.Info("the container has ended; its keys are gone", "keys", shown(keys), "container", short(will.container), "took", time.Since(will.ended).Round(100*time.Microsecond))
 	return nil
+}
+
+// shown is what the log shows of keys.
+func shown(keys []string) []string {
+	length := 0
+	for i, key := range keys {
+		if length += len(key); length > mostShown {
+			return append(slices.Clone(keys[:i]), fmt.Sprintf("and %d more", len(keys)-i))
+		}
+	}
+	return keys
 }
 
 // short is a container's id as docker ps shows it.

@@ -54,6 +54,14 @@ func (r *refusals) fault(who string, now time.Time, err error) {
 	}
 }
 
+// unaccepted logs, in the same way, that a connection could not be accepted. Each try, ten a
+// second, would have its line else.
+func (r *refusals) unaccepted(now time.Time, err error) {
+	if _, due := r.due(err.Error(), now); due {
+		r.log.Warn("can't accept a connection", "err", err)
+	}
+}
+
 // due says whether the log is to tell of what, and how often it did not since it did last.
 func (r *refusals) due(what string, now time.Time) (leftOut int, due bool) {
 	r.mu.Lock()

@@ -8,18 +8,18 @@ import (
 	"net/http"
 	"time"
 
-	"dockreg/host/will"
+	"dockreg/host/client"
 )
 
-// The part of HTTP/1.1 that is needed, and no more: requests have no body, and after a
-// refusal nothing else that came on the connection is read.
+// The part of HTTP/1.1 that is needed, and no more: but for metrics, requests have no body,
+// and after a refusal nothing else that came on the connection is read.
 
 const (
 	// requestTimeout bounds how long a request takes to arrive, once it has begun, and how
 	// long its answer waits to be read.
 	requestTimeout = time.Second
 	// idleTimeout bounds how long a connection waits for its next request.
-	idleTimeout = 5 * time.Second
+	idleTimeout = 10 * time.Second
 	// maxRequest bounds a request's line and headers. What asks has a few hundred bytes.
 	maxRequest = 4 << 10
 )
@@ -54,6 +54,7 @@ func (s *Service) serve(ctx context.Context, c *conn) {
 		if err != nil {
 			return
 		}
+		limited.N += min(max(0, r.ContentLength), maxTold)
 		var said reply
 		if err = s.admission.ask(c.share, now); err != nil {
 			err = refuse(http.StatusTooManyRequests, err)
@@ -81,7 +82,7 @@ func (c *conn) write(r *http.Request, said reply, last bool) error {
 	if said.status == 0 {
 		said.status = http.StatusOK
 	}
-	text := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nServer: %s\r\n%s", said.status, http.StatusText(said.status), will.Server, said.header)
+	text := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nServer: %s\r\n%s", said.status, http.StatusText(said.status), client.Server, said.header)
 	if last {
 		text = append(text, "Connection: close\r\n"...)
 	}

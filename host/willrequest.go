@@ -63,7 +63,7 @@ func (s *Service) answerWill(ctx context.Context, c *conn, method, what string) 
 	if will, err = s.wills.take(ctx, func() (*firstProcess, error) { return s.containers.hold(own.ID) }, will); err != nil {
 		return reply{}, err
 	}
-	s.Log.Debug("took a last will", "keys", keys, "container", short(own.ID), "lease", what)
+	s.Log.Debug("took a last will", "keys", shown(keys), "container", short(own.ID), "lease", what)
 	return reply{goesOn: func(ctx context.Context) {
 		defer s.wills.leave(will)
 		select {

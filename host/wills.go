@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dockreg/record"
 )
 
 // Etcd makes requests, one at a time: *etcd.Client.
@@ -40,6 +43,20 @@ type lastWill struct {
 	ended     time.Time     // of the container
 	waiting   int           // connections on which sidekicks wait to hear of the end of this service
 	withdrawn chan struct{} // closed
+}
+
+// isForeign says whether a key on the lease may be another container's. One that was missing
+// when the will was told, and was put back since, has the addresses of those that were there;
+// a key that names none stands for itself, as it did then.
+func (w *lastWill) isForeign(key string) bool {
+	var own []netip.AddrPort
+	for _, known := range w.keys {
+		if known == key {
+			return false
+		}
+		own = append(own, record.AddressesIn(known)...)
+	}
+	return slices.ContainsFunc(record.AddressesIn(key), func(at netip.AddrPort) bool { return !slices.Contains(own, at) })
 }
 
 // willsOf is what a container has to leave.

@@ -273,3 +273,37 @@ func TestP11OwnKeys(t *testing.T) {
 		}
 	}
 }
+
+// P11: what is on the lease in the end is the container's own if its addresses are those of
+// what was on it when the will was told.
+func TestP11KeysThatCameLater(t *testing.T) {
+	t.Parallel()
+	will := &lastWill{keys: []string{"/service/10.1.0.101:32768", "haproxy/web"}}
+	for key, foreign := range map[string]bool{
+		"/service/10.1.0.101:32768":         false,
+		"haproxy/web":                       false,
+		"/other/10.1.0.101:32768":           false,
+		"/skydns/org/web/10-1-0-101-32768":  false,
+		"traefik/http/routers/web/rule":     false,
+		"/service/10.1.0.101:32769":         true,
+		"/service/10.1.0.102:32768":         true,
+		"/skydns/org/web/10-1-0-102-32768":  true,
+		"/10-1-0-101-32768/10.1.0.103:4711": true,
+	} {
+		if got := will.isForeign(key); got != foreign {
+			t.Errorf("%s: foreign %v", key, got)
+		}
+	}
+}
+
+// The log shows the first of many keys.
+func TestShownKeys(t *testing.T) {
+	t.Parallel()
+	keys := slices.Repeat([]string{strings.Repeat("x", mostShown/4)}, 100)
+	if got := shown(keys); len(got) != 5 || got[4] != "and 96 more" {
+		t.Errorf("%d, the last one %q", len(got), got[len(got)-1])
+	}
+	if got := shown(keys[:4]); len(got) != 4 {
+		t.Errorf("%d of 4", len(got))
+	}
+}

@@ -170,7 +170,7 @@ func (w *world) pretend(t *testing.T, id string, pid int, in cgroups) {
 	}
 	w.containers.mu.Lock()
 	defer w.containers.mu.Unlock()
-	w.containers.running[id] = &firstProcess{id, pid, process, in}
+	w.containers.running[id] = &firstProcess{id, pid, process, in, "web"}
 }
 
 // say sends text, and returns all that comes back until the service closes the

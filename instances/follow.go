@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/connectivity"
 
 	"dockreg/etcdreg/etcd"
 )
@@ -26,7 +24,7 @@ const (
 	Came    Kind = "came"    // a key was put that was not there
 	Went    Kind = "went"    // it was deleted, or its lease was revoked or lapsed
 	Changed Kind = "changed" // it was put again: with another value, or by another instance
-	Lost    Kind = "lost"    // etcd can't be asked; told again for another reason
+	Lost    Kind = "lost"    // etcd can't be asked; told again for another reason, up to 20 of them
 	Back    Kind = "back"    // it can be again
 	Gap     Kind = "gap"     // what happened meanwhile is not known
 )
@@ -48,6 +46,8 @@ const (
 	mostChecks = 10
 	// aliveEvery is how often etcd is asked for nothing while it tells of nothing.
 	aliveEvery = 3 * time.Second
+	// mostReasons is for how many reasons it is told, of one outage, that etcd can't be asked.
+	mostReasons = 20
 	// leastPause and mostPause are between tries, while it can't be asked.
 	leastPause, mostPause = 100 * time.Millisecond, 2 * time.Second
 )
@@ -59,7 +59,7 @@ var (
 )
 
 // Follow tells of the keys below prefixes, first of what there is and then of each change,
-// in etcd's order, until ctx ends. An etcd that is away is asked until it is back, and then
+// below each prefix in etcd's order, until ctx ends. An etcd that is away is asked until it is back, and then
 // for what happened meanwhile: nothing is left out that etcd still knows.
 func Follow(ctx context.Context, e Etcd, prefixes []string, tell func(Event)) {
 	f := &follower{etcd: e, prefixes: prefixes, tell: tell, known: map[string]known{}, told: map[string]bool{}}
@@ -109,7 +109,7 @@ func (f *follower) say(kind Kind, e Event) {
 }
 
 func (f *follower) lose(err error) {
-	if !f.told[err.Error()] {
+	if !f.told[err.Error()] && len(f.told) < mostReasons {
 		f.told[err.Error()] = true
 		f.say(Lost, Event{Err: err})
 	}
@@ -136,9 +136,7 @@ func (f *follower) follow(ctx context.Context) error {
 		err = f.list(ctx, nil)
 	case f.isOther(header):
 		err = f.list(ctx, errOther)
-	case len(f.told) > 0:
-		// An etcd that lost its data, and has as many revisions again, looks the same.
-		f.checks, f.differs = mostChecks, nil
+	default:
 		f.back()
 	}
 	if err != nil {
@@ -181,7 +179,6 @@ func (f *follower) list(ctx context.Context, gap error) error {
 // take makes what was read what is known. Watches are to begin anew behind it.
 func (f *follower) take(l Listing, gap error) {
 	f.cluster, f.heard = l.Cluster, slices.Repeat([]int64{l.Revision}, len(f.prefixes))
-	f.checks = 0
 	if !f.listed {
 		f.listed = true
 		for _, i := range l.Instances {
@@ -258,103 +255,5 @@ func (f *follower) went(key string) {
 	if was, ok := f.known[key]; ok {
 		delete(f.known, key)
 		f.say(Went, Event{Instance: was.Instance, Since: was.since})
-	}
-}
-
-// heardOf is what one of the watches has heard.
-type heardOf struct {
-	prefix int
-	clientv3.WatchResponse
-}
-
-// watch tells of changes until a watch ends, or etcd doesn't answer.
-func (f *follower) watch(ctx context.Context, client *clientv3.Client) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	defer cancel()
-	heard := make(chan heardOf)
-	for n, prefix := range f.prefixes {
-		watching.Go(func() {
-			// RequireLeader: a member that is cut off from the others ends the watch.
-			for resp := range client.Watch(clientv3.WithRequireLeader(ctx), prefix, clientv3.WithPrefix(), clientv3.WithRev(f.heard[n]+1), clientv3.WithProgressNotify()) {
-				select {
-				case heard <- heardOf{n, resp}:
-				case <-ctx.Done():
-					return
-				}
-			}
-			cancel()
-		})
-	}
-	broke := make(chan struct{})
-	watching.Go(func() {
-		// The client opens a watch again in silence.
-		if client.ActiveConnection().WaitForStateChange(ctx, connectivity.Ready) {
-			close(broke)
-		}
-	})
-	alive := time.NewTicker(aliveEvery)
-	defer alive.Stop()
-	for {
-		select {
-		case <-broke:
-			if err := f.askNothing(ctx); err != nil {
-				return err
-			}
-			f.checks, f.differs = mostChecks, nil // as after an outage
-			return errAgain
-		case h := <-heard:
-			if err := h.Err(); err != nil {
-				return fmt.Errorf("watch keys: %w", err)
-			}
-			f.hear(h)
-		case <-alive.C:
-			if f.checks > 0 {
-				if err := f.check(ctx); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := f.askNothing(ctx); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return errors.New("watch keys: it ended")
-		case <-client.Ctx().Done():
-			return errors.New("watch keys: the connection ended")
-		}
-	}
-}
-
-// askNothing makes sure that etcd answers, on the connection of the watches, which ends if
-// it does not, and that it is the same as before.
-func (f *follower) askNothing(ctx context.Context) error {
-	var header *etcdserverpb.ResponseHeader
-	err := f.etcd.Do(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
-		found, err := c.Get(ctx, f.prefixes[0], clientv3.WithCountOnly())
-		if err != nil {
-			return fmt.Errorf("read keys: %w", err)
-		}
-		header = found.Header
-		return nil
-	})
-	if err == nil && f.isOther(header) {
-		err = errAgain
-	}
-	return err
-}
-
-func (f *follower) hear(h heardOf) {
-	if h.IsProgressNotify() {
-		f.heard[h.prefix] = h.Header.Revision
-	}
-	for _, e := range h.Events {
-		if e.Type == clientv3.EventTypeDelete {
-			f.went(string(e.Kv.Key))
-		} else {
-			f.came(instanceOf(e.Kv))
-		}
-		f.heard[h.prefix] = e.Kv.ModRevision
 	}
 }

@@ -1,6 +1,6 @@
 // Package instances reads what is registered in etcd, for people and programs that want to
-// know: all of it at once (list.go), and each change as it happens (follow.go). It writes
-// nothing.
+// know: all of it at once (list.go), and each change as it happens, over outages, too
+// (follow.go; watch.go while etcd answers). It writes nothing.
 package instances
 
 import (

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +25,9 @@ type Sidekick struct {
 	taken    prometheus.Counter
 	requests *prometheus.HistogramVec
 	errors   *prometheus.CounterVec
+
+	mu      sync.Mutex
+	members []string // with requests, the one that was asked last at the end
 }
 
 // The classes of what a probe comes to.
@@ -119,8 +124,17 @@ func (m *Sidekick) Happened(what sidekick.Occasion) { m.happened[what].Inc() }
 // TookOver counts that a key took the place of an earlier instance's.
 func (m *Sidekick) TookOver() { m.taken.Inc() }
 
-// Requested counts a request to a member of etcd.
+// Requested counts a request to a member of etcd. Members may get new names for ever, by SRV
+// records: the one that was not asked for the longest time is forgotten then.
 func (m *Sidekick) Requested(member string, took time.Duration, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.members = append(slices.DeleteFunc(m.members, func(other string) bool { return other == member }), member)
+	if len(m.members) > mostMetrics {
+		m.requests.DeleteLabelValues(m.members[0])
+		m.errors.DeleteLabelValues(m.members[0])
+		m.members = slices.Delete(m.members, 0, 1)
+	}
 	m.requests.WithLabelValues(member).Observe(took.Seconds())
 	if counter := m.errors.WithLabelValues(member); err != nil {
 		counter.Inc()

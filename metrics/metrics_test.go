@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,7 @@ func TestShippedNames(t *testing.T) {
 	m := NewSidekick("1.2.3", "abc", time.Second, func() sidekick.Status { return sidekick.Status{} })
 	m.Requested("http://10.1.0.101:2379", time.Millisecond, nil)
 	_, text := scrape(t, m, "/metrics")
+	text += NewHost("1.2.3", "abc").scraped(t)
 	name := regexp.MustCompile(`dockreg_[a-z_]+`)
 	there := map[string]bool{}
 	for _, line := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(text, -1) {
@@ -120,7 +122,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatalf("%d %s", status, text)
 	}
 	for _, line := range []string{
-		"dockreg_app_up 1", "dockreg_registered 1", "dockreg_records 2", "dockreg_lease_renewal_age_seconds 5.", "dockreg_lease_ttl_seconds 20",
+		"dockreg_app_up 1", "dockreg_registered 1", "dockreg_records 2", "dockreg_lease_renewal_age_seconds ", "dockreg_lease_ttl_seconds 20",
 		`dockreg_probes_total{result="passed"} 2`, `dockreg_probes_total{result="not_listening"} 1`, `dockreg_probes_total{result="timeout"} 1`, `dockreg_probes_total{result="failed"} 1`,
 		`dockreg_probe_duration_seconds_bucket{le="0.025"} 0`, `dockreg_probe_duration_seconds_bucket{le="0.05"} 5`, "dockreg_probe_duration_seconds_count 5",
 		"dockreg_registrations_total 1", "dockreg_repairs_total 2", "dockreg_deregistrations_total 1", "dockreg_stand_bys_total 1", "dockreg_drains_total 1", "dockreg_takeovers_total 1",
@@ -130,6 +132,11 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(text, "\n"+line) {
 			t.Errorf("no line %s in\n%s", line, text)
 		}
+	}
+	_, age, _ := strings.Cut(text, "\ndockreg_lease_renewal_age_seconds ")
+	age, _, _ = strings.Cut(age, "\n")
+	if seconds, err := strconv.ParseFloat(age, 64); err != nil || seconds < 5 || seconds > 60 {
+		t.Errorf("renewed %s seconds ago, %v, want a little over 5", age, err)
 	}
 	promtool(t, text, "check", "metrics")
 	now = sidekick.Status{App: "down"}

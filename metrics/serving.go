@@ -30,19 +30,23 @@ func (s *Server) Address() string { return s.address }
 
 // Serve answers at an address until Close. Its error is that nobody can listen there.
 func (m *Sidekick) Serve(ctx context.Context, address string) (*Server, error) {
+	return serve(ctx, address, m.registry)
+}
+
+func serve(ctx context.Context, address string, from prometheus.Gatherer) (*Server, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", m.answer)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { write(w, from) })
 	s := &Server{
 		server: &http.Server{
-			Handler: mux, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeaders,
+			Handler: mux, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, IdleTimeout: 20 * time.Second, MaxHeaderBytes: maxHeaders,
 		},
 		address: listener.Addr().String(), ended: make(chan error, 1),
 	}
-	go func() { s.ended <- s.server.Serve(listener) }()
+	go func() { s.ended <- s.server.Serve(newBounded(listener)) }()
 	return s, nil
 }
 
@@ -51,8 +55,6 @@ func (s *Server) Close() {
 	_ = s.server.Close()
 	<-s.ended
 }
-
-func (m *Sidekick) answer(w http.ResponseWriter, _ *http.Request) { write(w, m.registry) }
 
 // write answers with what was gathered.
 func write(w http.ResponseWriter, from prometheus.Gatherer) {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,9 +18,10 @@ import (
 // command is a process that a probe has started.
 type command struct {
 	*exec.Cmd
-	err     error         // why it could not be started
-	started chan struct{} // closed when it has been
-	ended   chan struct{} // closed when it has ended, and not been reaped yet, or could not be started
+	err      error         // why it could not be started
+	started  chan struct{} // closed when it has been
+	unwanted atomic.Bool   // it is to be killed
+	ended    chan struct{} // closed when it has ended, and not been reaped yet, or could not be started
 }
 
 // children is read-locked by each command until it has been reaped, and locked by
@@ -45,6 +47,9 @@ func start(words, env []string) *command {
 			return
 		}
 		close(c.started)
+		if c.unwanted.Load() {
+			c.kill()
+		}
 		// Not reaped yet: until it is, no other process can get its number, and
 		// with it the signal that is meant for its group.
 		for errors.Is(unix.Waitid(unix.P_PID, c.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
@@ -53,9 +58,10 @@ func start(words, env []string) *command {
 	return c
 }
 
-// kill kills the command, and all of its group. That fails if nobody is left, or may not be
-// killed.
+// kill kills the command, and all of its group; as soon as it has been started, if it is not
+// yet. That fails if nobody is left, or may not be killed.
 func (c *command) kill() {
+	c.unwanted.Store(true)
 	select {
 	case <-c.started:
 		_ = unix.Kill(-c.Process.Pid, unix.SIGKILL)

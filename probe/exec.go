@@ -10,6 +10,9 @@ import (
 	"github.com/kballard/go-shellquote"
 )
 
+// IsCommand says whether a check runs a command, the words of which stand behind spaces.
+func IsCommand(check string) bool { return strings.HasPrefix(check, "exec:") }
+
 // parseExec splits the command's words as a shell does, and shows none but the first.
 func parseExec(rest string, _ target, _ string) (*Probe, error) {
 	words, err := shellquote.Split(strings.TrimPrefix(rest, ":"))
@@ -39,7 +42,7 @@ type execProbe struct {
 
 // killTimeout is how long a command that was killed may take to end. One that runs as
 // another user, or that waits for a device, can't be killed at all.
-const killTimeout = 200 * time.Millisecond
+const killTimeout = time.Second
 
 func (p *execProbe) ask(ctx context.Context) error {
 	if p.left != nil {
@@ -48,7 +51,6 @@ func (p *execProbe) ask(ctx context.Context) error {
 			_ = p.left.clear()
 			p.left = nil
 		default:
-			p.left.kill() // it may have been started since, only just
 			return errUnkillable
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,6 +156,24 @@ func TestExecLeavesNothing(t *testing.T) {
 				mustEnd(t, pid)
 			}
 		})
+	}
+}
+
+// TestExecKilledBeforeItStarts is a command that the system starts only when its probe has
+// given it up: it does not run on.
+func TestExecKilledBeforeItStarts(t *testing.T) {
+	t.Parallel()
+	syscall.ForkLock.RLock() // a start waits for it
+	c := start([]string{"sleep", "60"}, nil)
+	c.kill()
+	syscall.ForkLock.RUnlock()
+	select {
+	case <-c.ended:
+	case <-time.After(patience):
+		t.Fatal("it runs on")
+	}
+	if err := c.clear(); err == nil || err.Error() != "the command ended with signal: killed" {
+		t.Errorf("%v, want it to have been killed", err)
 	}
 }
 

@@ -13,10 +13,11 @@ import (
 // operations at once (its --max-txn-ops).
 const mostKinds = 50
 
-// Check fails if the kinds can't be given together, or not with this meta and this
-// weight (0: none given): two kinds that use the same part of the key space, or meta or
-// a weight that none of the kinds has a place for.
-func Check(kinds []Kind, meta map[string]string, weight int) error {
+// Check fails if the kinds can't be given together, or not with this meta, this weight
+// (0: none given) and this name of the host (empty: none given): two kinds that use the same
+// part of the key space, more than etcd takes at once, or meta, a weight or a host's name
+// that none of the kinds has a place for.
+func Check(kinds []Kind, meta map[string]string, weight int, host string) error {
 	if len(kinds) > mostKinds {
 		return fmt.Errorf("%d kinds of record, and etcd writes some 100 records at once; give %d at the most", len(kinds), mostKinds)
 	}
@@ -27,8 +28,14 @@ func Check(kinds []Kind, meta map[string]string, weight int) error {
 			}
 		}
 	}
+	if err := Verify(samples(kinds)); err != nil {
+		return err
+	}
 	if err := checkMeta(kinds, meta); err != nil {
 		return err
+	}
+	if host != "" && !slices.ContainsFunc(kinds, func(k Kind) bool { return k.host }) {
+		return errors.New("none of the kinds of record has a place for the host's name; give KEY=VALUE with {{.Host}}, or no name")
 	}
 	if weight == 0 {
 		return nil
@@ -44,6 +51,14 @@ func Check(kinds []Kind, meta map[string]string, weight int) error {
 		return errTwoWeights
 	}
 	return nil
+}
+
+// samples are the records of an instance that is made up.
+func samples(kinds []Kind) (all []Record) {
+	for _, k := range kinds {
+		all = append(all, k.sample...)
+	}
+	return all
 }
 
 func checkMeta(kinds []Kind, meta map[string]string) error {
@@ -77,7 +92,14 @@ func conflict(a, b Kind) error {
 	}
 	for _, p := range a.prefixes {
 		for _, q := range b.prefixes {
-			if overlap(p, q) {
+			overlap := strings.HasPrefix(fold(p), fold(q)) || strings.HasPrefix(fold(q), fold(p))
+			switch {
+			case a.isAnywhere():
+				overlap = strings.HasPrefix(fold(a.sample[0].Key), fold(q))
+			case b.isAnywhere():
+				overlap = strings.HasPrefix(fold(b.sample[0].Key), fold(p))
+			}
+			if overlap {
 				return fmt.Errorf("%s and %s share the keys at %s, where consumers of one would find what is meant for the other; give each its own",
 					a.show, b.show, longer(p, q))
 			}
@@ -86,10 +108,10 @@ func conflict(a, b Kind) error {
 	return nil
 }
 
-func overlap(a, b string) bool {
-	a, b = fold(a), fold(b)
-	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
-}
+// isAnywhere tells whether the keys have no beginning in common that says anything: those of
+// a template that begins with a field. Its own consumers can't look at all that there is, and
+// find nothing that is not theirs; but it may be found itself.
+func (k Kind) isAnywhere() bool { return k.template && strings.Trim(k.prefixes[0], "/") == "" }
 
 // fold makes prefixes the same that are so to Traefik, which ignores case below its root.
 func fold(prefix string) string {

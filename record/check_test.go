@@ -40,18 +40,22 @@ func TestCheckConflicts(t *testing.T) {
 		{"hostport:/a", "/a/{{.ID}}/port={{.Port}}", shared("hostport:/a", "/a/{{.ID}}/port", "/a/")},
 		{"hostport:/a", "/a/b={{.Port}}", shared("hostport:/a", "/a/b", "/a/b")},
 		{"hostport:/abc", "/a{{.Host}}={{.Port}}", shared("hostport:/abc", "/a{{.Host}}", "/abc/")},
-		{"hostport:/a", "{{.Host}}={{.Port}}", shared("hostport:/a", "{{.Host}}", "/a/")},
-		{"dns:web.svc.example", `/skydns/example/svc/web/{{.ID}}={"text":"a"}`, shared("dns:web.svc.example", "/skydns/example/svc/web/{{.ID}}", "/skydns/example/svc/web/")},
+		{"hostport:/a", "{{.Host}}={{.Port}}", ""},
+		{"hostport:/a", "/{{.Host}}/x={{.Port}}", ""},
+		{"hostport:sample-host", "{{.Host}}={{.Port}}", ""},
+		{"hostport:sample-host", "{{.Host}}/{{.ID}}={{.Port}}", shared("hostport:sample-host", "{{.Host}}/{{.ID}}", "sample-host/")},
+		{"plain", "/{{print `service`}}/web/{{.ID}}={{.Port}}", shared("plain", "/{{print `service`}}/web/{{.ID}}", "/service/web/")},
+		{"dns:web.svc.example", `/skydns/example/svc/web/{{.ID}}={"text":"a","ttl":5}`, shared("dns:web.svc.example", "/skydns/example/svc/web/{{.ID}}", "/skydns/example/svc/web/")},
 		{"hostport:/a", "/b/{{.ID}}={{.Port}}", ""},
 
 		{"/a/{{.ID}}/ip={{.IP}}", "/a/{{.ID}}/port={{.Port}}", ""},
 		{"/a/{{.ID}}={{.IP}}", "/a/{{.ID}}/port={{.Port}}", ""},
 		{"/a/{{.ID}}={{.IP}}", "/a/{{ .ID }}={{.Port}}", "two values for the key /a/{{.ID}}; give each a key of its own"},
 	} {
-		if got := message(Check(mustParse(t, "/unrelated=a", tt.a, "hostport:unrelated", tt.b), nil, 0)); got != tt.want {
+		if got := message(Check(mustParse(t, "/unrelated=a", tt.a, "hostport:unrelated", tt.b), nil, 0, "")); got != tt.want {
 			t.Errorf("%s and %s: %s\nwant %s", tt.a, tt.b, got, tt.want)
 		}
-		if got := message(Check(mustParse(t, tt.b, tt.a), nil, 0)); (got == "") != (tt.want == "") {
+		if got := message(Check(mustParse(t, tt.b, tt.a), nil, 0, "")); (got == "") != (tt.want == "") {
 			t.Errorf("%s and %s, the other way around: %s", tt.b, tt.a, got)
 		}
 	}
@@ -105,8 +109,26 @@ func TestCheckMetaAndWeight(t *testing.T) {
 		{[]string{"grpc:a"}, map[string]string{"a": "\xff"}, 0, "the value of meta a is not UTF-8; give plain text"},
 	} {
 		kinds := mustParseWith(t, Options{Parent: "p", Meta: tt.meta}, tt.kinds...)
-		if got := message(Check(kinds, tt.meta, tt.weight)); got != tt.want {
+		if got := message(Check(kinds, tt.meta, tt.weight, "")); got != tt.want {
 			t.Errorf("%q, meta %q, weight %d: %s\nwant %s", tt.kinds, tt.meta, tt.weight, got, tt.want)
+		}
+	}
+}
+
+// TestCheckHost: a name of the host that no template uses would be lost without a word.
+func TestCheckHost(t *testing.T) {
+	t.Parallel()
+	const noHost = "none of the kinds of record has a place for the host's name; give KEY=VALUE with {{.Host}}, or no name"
+	for text, want := range map[string]string{
+		"grpc:web":                                noHost,
+		"/a/x.Host={{.ID}}":                       noHost,
+		"/a/{{.Host}}=x":                          "",
+		"/a={{with .Host}}{{.}}{{end}}":           "",
+		`/a={{if eq .Port "1"}}{{.Host}}{{end}}`:  "",
+		`/a={{if eq .Port "1"}}1{{else}}.{{end}}`: noHost,
+	} {
+		if got := message(Check(mustParse(t, text, "dns:web.svc.example"), nil, 0, "app-1")); got != want {
+			t.Errorf("%s: %s\nwant %s", text, got, want)
 		}
 	}
 }
@@ -118,10 +140,18 @@ func TestCheckMany(t *testing.T) {
 	for n := range mostKinds + 1 {
 		texts = append(texts, fmt.Sprintf("hostport:/a%d/x", n))
 	}
-	if err := Check(mustParse(t, texts[:mostKinds]...), nil, 0); err != nil {
+	if err := Check(mustParse(t, texts[:mostKinds]...), nil, 0, ""); err != nil {
 		t.Errorf("%d kinds: %v", mostKinds, err)
 	}
-	if err := Check(mustParse(t, texts...), nil, 0); err == nil || !strings.Contains(err.Error(), "give 50 at the most") {
+	if err := Check(mustParse(t, texts...), nil, 0, ""); err == nil || !strings.Contains(err.Error(), "give 50 at the most") {
 		t.Errorf("%d kinds: %v", mostKinds+1, err)
+	}
+	o := options
+	o.Meta = map[string]string{"a": strings.Repeat("x", mostTotal/2)}
+	if err := Check(mustParseWith(t, o, "grpc:a"), o.Meta, 0, ""); err != nil {
+		t.Error(err)
+	}
+	if err := Check(mustParseWith(t, o, "grpc:a", "grpc:b"), o.Meta, 0, ""); err == nil || !strings.HasPrefix(err.Error(), "the records together are too long for etcd") {
+		t.Errorf("1 MiB: %v", err)
 	}
 }

@@ -15,8 +15,9 @@ const (
 	// skydnsRoot is where CoreDNS's etcd plugin reads, unless its path says otherwise.
 	skydnsRoot = "/skydns/"
 	// dnsTTL is short: a resolver keeps an address that is gone for that long.
-	dnsTTL  = 5
-	mostTTL = 3600
+	dnsTTL = 5
+	// mostTTL bounds the drain, for which supervisord and Docker have to wait at each stop.
+	mostTTL = 300
 	// dnsPriority and dnsWeight are what CoreDNS takes for a 0.
 	dnsPriority  = 10
 	dnsWeight    = 100
@@ -47,8 +48,8 @@ type service struct {
 // with the value {"host":"10.1.0.101","port":49155,"ttl":5,"priority":10,"weight":100}.
 // CoreDNS's etcd plugin reads them (plugin/etcd/msg/path.go, service.go and
 // plugin/etcd/etcd.go), as SkyDNS did; the second name is the one that HAProxy's
-// server-template asks for. After the name, with commas: ttl=5, in seconds, and
-// priority=10.
+// server-template asks for. After the name, with commas: ttl=5, in seconds and at
+// most 300, and priority=10.
 //
 // The traps: a value that isn't JSON makes CoreDNS answer SERVFAIL to whoever asks for
 // the name or for one above it. A TTL that isn't given is the lease's, but 30 s at least,
@@ -116,9 +117,12 @@ func parseDNSOptions(text string, given bool) (ttl, priority int, err error) {
 	return values["ttl"], values["priority"], nil
 }
 
-// mostName leaves of the 253 characters of a name what the longest ID, the dots, _tcp
-// and the underscore need.
-const mostName = 253 - len("2001-0db8-0000-0000-0000-0000-0000-0001-49155") - len("._._tcp")
+// What a name in DNS can hold, and a part of it (RFC 1035, section 2.3.4).
+const mostNameLength, mostLabel = 253, 63
+
+// mostName leaves of the characters of a name what the longest ID, the dots, _tcp and the
+// underscore need.
+const mostName = mostNameLength - len("2001-0db8-0000-0000-0000-0000-0000-0001-49155") - len("._._tcp")
 
 // checkName fails unless CoreDNS finds a name, whoever asks for it.
 func checkName(name string) error {
@@ -151,37 +155,68 @@ func checkName(name string) error {
 func isLabel(texts ...string) bool {
 	for _, text := range texts {
 		other := strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-")
-		if text == "" || len(text) > 63 || other != "" || strings.HasPrefix(text, "-") || strings.HasSuffix(text, "-") {
+		if text == "" || len(text) > mostLabel || other != "" || strings.HasPrefix(text, "-") || strings.HasSuffix(text, "-") {
 			return false
 		}
 	}
 	return true
 }
 
+// isName tells whether a text is a name that DNS can hold, with or without a dot at its end:
+// labels of letters, digits, dashes and, as those of services have, underscores. One that
+// ends with a number is an address with a mistake in it (RFC 3696, section 2).
+func isName(text string) bool {
+	const letters, digits = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
+	labels := strings.Split(strings.TrimSuffix(text, "."), ".")
+	for _, label := range labels {
+		if label == "" || len(label) > mostLabel || strings.Trim(label, letters+digits+"-_") != "" {
+			return false
+		}
+	}
+	return len(text) <= mostNameLength && strings.Trim(labels[len(labels)-1], digits) != ""
+}
+
 func verifyService(r Record) error {
-	s, err := decodeService(r.Value)
+	s, err := checkService(r)
 	if err != nil {
 		return err
 	}
 	address, err := netip.ParseAddr(s.Host)
 	switch {
-	case err != nil || address.Zone() != "":
+	case err != nil:
 		return errors.New("its host is not a bare IP, so that CoreDNS takes it for a name")
 	case s.Port < 1 || s.Port > 65535:
 		return errors.New("its port is not one from 1 to 65535")
-	case s.TTL == 0:
-		return errors.New("it has no ttl, which is 30 s then")
 	case !strings.HasSuffix(r.Key, "/"+Instance{Address: netip.AddrPortFrom(address, uint16(s.Port))}.ID()):
 		return errors.New("not the key of its address")
 	}
 	return nil
 }
 
-// decodeService fails where CoreDNS does.
-func decodeService(value string) (service, error) {
-	var s service
-	if json.Unmarshal([]byte(value), &s) != nil {
-		return s, errors.New(`the value is not what CoreDNS reads, which answers SERVFAIL for all names around it then; give JSON such as {"host":"10.1.0.101","port":49155,"ttl":5}`)
+// checkService fails where CoreDNS can't read a record, or can't put into an answer what it
+// has read: then who asks for the name, or for one above it, gets SERVFAIL or nothing.
+func checkService(r Record) (s service, err error) {
+	const fix = `give JSON such as {"host":"10.1.0.101","port":49155,"ttl":5}`
+	name := strings.TrimPrefix(r.Key, skydnsRoot)
+	labels := strings.Split(strings.ReplaceAll(name, "/", "."), ".")
+	switch {
+	case json.Unmarshal([]byte(r.Value), &s) != nil:
+		return s, errors.New("the value is not what CoreDNS reads, which answers SERVFAIL for all names around it then; " + fix)
+	case slices.ContainsFunc(labels, func(label string) bool { return label == "" || len(label) > mostLabel || strings.Contains(label, `\`) }):
+		return s, fmt.Errorf("the key has a part of none or of more than %d characters, or a backslash, which no name in DNS can hold, so that CoreDNS says nothing of all names above it; give shorter ones, such as /skydns/example/svc/web/{{.ID}}", mostLabel)
+	case len(name) > mostNameLength:
+		return s, fmt.Errorf("the key is too long for a name in DNS, so that CoreDNS says nothing of all names above it; give at most %d characters after %s", mostNameLength, skydnsRoot)
+	case s.Host == "" && s.Text == "":
+		return s, errors.New("the value has no host; " + fix)
+	case s.Host != "" && !isBareIP(s.Host) && !isName(s.Host):
+		return s, errors.New("its host is neither a bare IP nor a name that DNS can hold, so that CoreDNS says nothing of all names above it; " + fix)
+	case s.TTL == 0:
+		return s, errors.New("it has no ttl in seconds, which is 30 s then, or without meaning; " + fix)
 	}
 	return s, nil
+}
+
+func isBareIP(text string) bool {
+	ip, err := netip.ParseAddr(text)
+	return err == nil && ip.Zone() == ""
 }

@@ -103,7 +103,7 @@ func TestDNSLongestNameIsOne(t *testing.T) {
 func TestDNSOptions(t *testing.T) {
 	t.Parallel()
 	const option = "no such option of dns; give ttl or priority, as in dns:web.svc.example,ttl=5,priority=10"
-	const ttl = "no such ttl; give a number from 1 to 3600, as in ttl=5"
+	const ttl = "no such ttl; give a number from 1 to 300, as in ttl=5"
 	const priority = "no such priority; give a number from 1 to 65535, as in priority=10"
 	mustRefuse(t, options, map[string]string{
 		"dns,ttl=5":                      "dns has no name; give one, such as dns:web.svc.example",
@@ -120,7 +120,7 @@ func TestDNSOptions(t *testing.T) {
 		"dns:web.example,ttl=0":          ttl, // which is 30 s then
 		"dns:web.example,ttl=5s":         ttl,
 		"dns:web.example,ttl=-1":         ttl,
-		"dns:web.example,ttl=3601":       ttl,
+		"dns:web.example,ttl=301":        ttl,
 		"dns:web.example,priority=0":     priority, // which is 10 then
 		"dns:web.example,priority=1e5":   priority,
 		"dns:web.example,ttl=5,ttl=5":    "ttl is given twice; give it once",
@@ -133,17 +133,21 @@ func TestDNSVerifies(t *testing.T) {
 	t.Parallel()
 	const key = "/skydns/example/svc/web/10-1-0-101-49155"
 	const host = "its host is not a bare IP, so that CoreDNS takes it for a name"
+	const fix = `; give JSON such as {"host":"10.1.0.101","port":49155,"ttl":5}`
+	const noName = "its host is neither a bare IP nor a name that DNS can hold, so that CoreDNS says nothing of all names above it" + fix
 	mustNotVerify(t, mustParse(t, "dns:web.svc.example")[0], map[Record]string{
-		{key, "10.1.0.101:49155"}:                                 noService,
-		{key, `{"host":"10.1.0.101","port":"49155","ttl":5}`}:     noService,
-		{key, `{"host":"10.1.0.101","port":49155,"ttl":-1}`}:      noService,
-		{key, `{"host":"[2001:db8::1]","port":49155,"ttl":5}`}:    host,
-		{key, `{"host":"10.1.0.101:49155","port":49155,"ttl":5}`}: host,
-		{key, `{"host":"fe80::1%a","port":49155,"ttl":5}`}:        host,
-		{key, `{"port":49155,"ttl":5}`}:                           host,
-		{key, `{"host":"10.1.0.101","ttl":5}`}:                    "its port is not one from 1 to 65535",
-		{key, `{"host":"10.1.0.101","port":49155}`}:               "it has no ttl, which is 30 s then",
-		{key, `{"host":"10.1.0.102","port":49155,"ttl":5}`}:       "not the key of its address",
-		{"/skydns/example/svc/10-1-0-101-49155", `{}`}:            "the key is not below /skydns/example/svc/web/ or /skydns/example/svc/_tcp/_web/",
+		{key, "10.1.0.101:49155"}:                                                              noService,
+		{key, `{"host":"10.1.0.101","port":"49155","ttl":5}`}:                                  noService,
+		{key, `{"host":"10.1.0.101","port":49155,"ttl":-1}`}:                                   noService,
+		{key, `{"host":"[2001:db8::1]","port":49155,"ttl":5}`}:                                 noName,
+		{key, `{"host":"10.1.0.101:49155","port":49155,"ttl":5}`}:                              noName,
+		{key, `{"host":"fe80::1%a","port":49155,"ttl":5}`}:                                     noName,
+		{key, `{"host":"app-1.example","port":49155,"ttl":5}`}:                                 host,
+		{key, `{"text":"a","port":49155,"ttl":5}`}:                                             host,
+		{key, `{"port":49155,"ttl":5}`}:                                                        "the value has no host" + fix,
+		{key, `{"host":"10.1.0.101","ttl":5}`}:                                                 "its port is not one from 1 to 65535",
+		{key, `{"host":"10.1.0.101","port":49155}`}:                                            "it has no ttl in seconds, which is 30 s then, or without meaning" + fix,
+		{key, `{"host":"10.1.0.102","port":49155,"ttl":5}`}:                                    "not the key of its address",
+		{"/skydns/example/svc/10-1-0-101-49155", `{"host":"10.1.0.101","port":49155,"ttl":5}`}: "the key is not below /skydns/example/svc/web/ or /skydns/example/svc/_tcp/_web/",
 	})
 }

@@ -32,10 +32,10 @@ func FuzzRecords(f *testing.F) {
 			mustBeAnError(t, err)
 			return
 		}
-		if k.String() != text || !ok && k.NeedsPort() || k.Drain() < 0 {
+		if k.String() != text || !ok && k.needsPort || k.Drain() < 0 {
 			t.Errorf("Parse(%q) is %q", text, k)
 		}
-		_ = Check([]Kind{k}, i.Meta, weight)
+		_ = Check([]Kind{k}, i.Meta, weight, i.Host)
 		records, err := k.Records(i)
 		if err != nil {
 			mustBeAnError(t, err)
@@ -88,7 +88,7 @@ func FuzzCheck(f *testing.F) {
 		t.Parallel()
 		first, err1 := Parse(a, options)
 		second, err2 := Parse(b, options)
-		if err1 != nil || err2 != nil || Check([]Kind{first, second}, nil, 0) != nil {
+		if err1 != nil || err2 != nil || Check([]Kind{first, second}, nil, 0, "") != nil {
 			t.Skip()
 		}
 		sample := sampleOf(options)

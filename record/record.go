@@ -45,6 +45,7 @@ type Kind struct {
 	template  bool
 	meta      bool // it has a place for meta
 	weight    bool // and for a weight
+	host      bool // and for the host's name
 	sample    []Record
 
 	records func(Instance) ([]Record, error)
@@ -168,9 +169,11 @@ func (k Kind) Records(i Instance) (Records, error) {
 // instance, because it has not seen that yet.
 func (k Kind) Drain() time.Duration { return k.drain }
 
-// NeedsPort tells whether only an instance with a port has such records.
-func (k Kind) NeedsPort() bool { return k.needsPort }
+// Brief returns the kind as it was given, for errors: of a template the key's alone, as the
+// value may be long, or secret.
+func (k Kind) Brief() string { return k.show }
 
 // Prefixes returns what part of the key space the kind uses: its keys begin with one of
-// them. All but a template's end with a slash, and a template's may be empty.
+// them. All but a template's end with a slash, and a template's may be empty, or a slash
+// alone.
 func (k Kind) Prefixes() []string { return slices.Clone(k.prefixes) }

@@ -91,8 +91,8 @@ func TestKinds(t *testing.T) {
 		"/a/b=c":                        {0, false, []string{"/a/b"}},
 	} {
 		k := mustParse(t, text)[0]
-		if k.String() != text || k.Drain() != want.drain || k.NeedsPort() != want.needsPort || !slices.Equal(k.Prefixes(), want.prefixes) {
-			t.Errorf("%q shows as %q: drain %s, needs a port: %t, prefixes %q; want %+v", text, k, k.Drain(), k.NeedsPort(), k.Prefixes(), want)
+		if k.String() != text || k.Drain() != want.drain || k.needsPort != want.needsPort || !slices.Equal(k.Prefixes(), want.prefixes) {
+			t.Errorf("%q shows as %q: drain %s, needs a port: %t, prefixes %q; want %+v", text, k, k.Drain(), k.needsPort, k.Prefixes(), want)
 		}
 	}
 }

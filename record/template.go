@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -73,7 +74,8 @@ func parseTemplate(text string, o Options) (Kind, error) {
 		template:  true,
 		prefixes:  []string{prefixOf(key)},
 		needsPort: lacks("IP", "Port", "Address", "ID"),
-		meta:      lacks("Meta"),
+		meta:      mentions(key, ".Meta") || mentions(value, ".Meta"),
+		host:      mentions(key, ".Host") || mentions(value, ".Host"),
 		records:   func(i Instance) ([]Record, error) { return fill(i.fields()) },
 		verify:    func(Record) error { return nil },
 	}, nil
@@ -138,6 +140,14 @@ func isSimple(list *parse.ListNode) bool {
 		}
 	}
 	return true
+}
+
+// mentions tells whether a template has a place for a field, be it in a part that is not for
+// every instance.
+func mentions(t *template.Template, field string) bool {
+	return slices.ContainsFunc(t.Root.Nodes, func(n parse.Node) bool {
+		return n.Type() != parse.NodeText && strings.Contains(n.String(), field)
+	})
 }
 
 // prefixOf is the text with which each key begins.

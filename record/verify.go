@@ -31,6 +31,7 @@ func (k Kind) Verify(records []Record) error {
 // once: etcd refuses a transaction that writes a key twice.
 func Verify(records []Record) error {
 	seen := map[string]bool{}
+	total := 0
 	for _, r := range records {
 		if err := checkRecord(r); err != nil {
 			return fmt.Errorf("record %q: %w", r.Key, err)
@@ -39,9 +40,18 @@ func Verify(records []Record) error {
 			return fmt.Errorf("record %q: two values for one key; give each a key of its own", r.Key)
 		}
 		seen[r.Key] = true
+		total += 2*len(r.Key) + len(r.Value)
+	}
+	if total > mostTotal {
+		return fmt.Errorf("the records together are too long for etcd, which takes 1.5 MiB at once; give shorter values, shorter meta or fewer kinds, %d bytes in all at the most, where a key counts twice", mostTotal)
 	}
 	return nil
 }
+
+// mostTotal bounds what is written at once: etcd refuses a request of more than 1.5 MiB (its
+// --max-request-bytes), again and again. A key is in the request twice, as what is to be
+// unchanged, too.
+const mostTotal = 1 << 20
 
 // checkRecord is what holds for records of every kind, and for what CoreDNS reads, of
 // whatever kind it is: one value there that it can't read is the end of many answers.
@@ -50,7 +60,7 @@ func checkRecord(r Record) error {
 		return err
 	}
 	if strings.HasPrefix(r.Key, skydnsRoot) {
-		_, err := decodeService(r.Value)
+		_, err := checkService(r)
 		return err
 	}
 	return nil

@@ -43,32 +43,98 @@ func TestVerifyMistakes(t *testing.T) {
 	}
 }
 
+var (
+	label63 = strings.Repeat("a", 63)
+	name253 = label63 + "." + label63 + "." + label63 + "." + label63[:61]
+)
+
+// TestVerifyNamesThatDNSCanHold: one key that makes no name is the end of answers for others
+// above it, too.
+func TestVerifyNamesThatDNSCanHold(t *testing.T) {
+	t.Parallel()
+	for key, fine := range map[string]bool{
+		"example/web/10-1-0-101-80":                 true,
+		"example/_tcp/_web/web-1":                   true,
+		"example/web/10.1.0.101":                    true,
+		"example/" + label63:                        true,
+		"example/" + label63 + "a":                  false,
+		"example/" + label63 + "a/web":              false,
+		"example/a." + label63 + "a":                false,
+		"example/a..b":                              false,
+		"example/.a":                                false,
+		"example/a.":                                false,
+		`example/a\b`:                               false,
+		strings.ReplaceAll(name253, ".", "/"):       true,
+		strings.ReplaceAll(name253, ".", "/") + "a": false,
+	} {
+		if err := Verify([]Record{{skydnsRoot + key, `{"host":"10.1.0.101","ttl":5}`}}); (err == nil) != fine {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
+// TestVerifyTotal: etcd refuses what is too long together, again and again.
+func TestVerifyTotal(t *testing.T) {
+	t.Parallel()
+	records := []Record{{"/a", strings.Repeat("x", mostTotal/2)}, {"/b", strings.Repeat("x", mostTotal/2-2*len("/a/b"))}}
+	if err := Verify(records); err != nil {
+		t.Error(err)
+	}
+	records[1].Value += "x"
+	const want = "the records together are too long for etcd, which takes 1.5 MiB at once; give shorter values, shorter meta or fewer kinds, 1048576 bytes in all at the most, where a key counts twice"
+	if err := Verify(records); message(err) != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
 // TestVerifyReadsWhatCoreDNSReads: one value that it can't read is the end of answers
 // for other apps, too, whatever kind it is of.
 func TestVerifyReadsWhatCoreDNSReads(t *testing.T) {
 	t.Parallel()
 	for value, fine := range map[string]bool{
 		`{"host":"10.1.0.101","port":1,"ttl":5,"priority":1,"weight":1,"text":"a","mail":true,"targetstrip":1,"group":"a"}`: true,
-		`{"text":"hello"}`:       true,
-		`{"other":[]}`:           true,
-		`{}`:                     true,
-		``:                       false,
-		`10.1.0.101`:             false,
-		`"10.1.0.101"`:           false,
-		`[]`:                     false,
-		`{"host":"10.1.0.101"`:   false,
-		`{"host":"a"} {}`:        false,
-		`{"host":1}`:             false,
-		`{"port":"80"}`:          false,
-		`{"port":1.5}`:           false,
-		`{"priority":"1"}`:       false,
-		`{"weight":"1"}`:         false,
-		`{"ttl":-1}`:             false,
-		`{"ttl":4294967296}`:     false,
-		`{"text":1}`:             false,
-		`{"mail":"true"}`:        false,
-		`{"targetstrip":"true"}`: false,
-		`{"group":1}`:            false,
+		`{"text":"hello","ttl":5}`:                    true,
+		`{"host":"app-1.Example","ttl":5,"other":[]}`: true,
+		`{"host":"_a.app-1.example.","ttl":5}`:        true,
+		`{"host":"2001:db8::1","ttl":4294967295}`:     true,
+		`{"host":"` + label63 + `.example","ttl":5}`:  true,
+		`{"host":"` + label63 + `a.example","ttl":5}`: false,
+		`{"host":"` + name253 + `","ttl":5}`:          true,
+		`{"host":"` + name253 + `a","ttl":5}`:         false,
+		`{"host":"10.1.0.101"}`:                       false, // without a TTL
+		`{"text":"hello"}`:                            false,
+		`{"host":"10.1.0.101","ttl":0}`:               false,
+		`{"ttl":5}`:                                   false, // without a host
+		`{"host":"","ttl":5}`:                         false,
+		`{"host":".","ttl":5}`:                        false,
+		`{"host":"a..b","ttl":5}`:                     false,
+		`{"host":".a","ttl":5}`:                       false,
+		`{"host":"\u212Aa","ttl":5}`:                  false,
+		`{"host":"a b","ttl":5}`:                      false,
+		`{"host":"a\\","ttl":5}`:                      false,
+		`{"host":"10.1.0.256","ttl":5}`:               false,
+		`{"host":"10.1.0.101:80","ttl":5}`:            false,
+		`{"host":"[2001:db8::1]","ttl":5}`:            false,
+		`{"host":"fe80::1%eth0","ttl":5}`:             false,
+		`{"host":"a..b","text":"hello","ttl":5}`:      false,
+		`{}`:                                          false,
+		``:                                            false,
+		`10.1.0.101`:                                  false,
+		`"10.1.0.101"`:                                false,
+		`[]`:                                          false,
+		`{"host":"10.1.0.101"`:                        false,
+		`{"host":"a"} {}`:                             false,
+		`{"host":1}`:                                  false,
+		`{"port":"80"}`:                               false,
+		`{"port":1.5}`:                                false,
+		`{"priority":"1"}`:                            false,
+		`{"weight":"1"}`:                              false,
+		`{"ttl":-1}`:                                  false,
+		`{"ttl":4294967296}`:                          false,
+		`{"text":1}`:                                  false,
+		`{"mail":"true"}`:                             false,
+		`{"targetstrip":"true"}`:                      false,
+		`{"group":1}`:                                 false,
 	} {
 		if err := Verify([]Record{{"/skydns/example/a", value}}); (err == nil) != fine {
 			t.Errorf("%s: %v", value, err)

@@ -47,16 +47,25 @@ type board struct {
 	mu      sync.Mutex
 	rows    map[string]*row
 	ids     int
-	there   int    // how many instances there are, and
-	up      int    // how many of them have a row
-	listed  bool   // etcd has been read
-	lost    string // why etcd can't be asked; empty: it can be
-	gap     string // why something may have been missed
+	waiting map[string]waiting // the instances for which there is no room
+	listed  bool               // etcd has been read
+	lost    string             // why etcd can't be asked; empty: it can be
+	gap     string             // why something may have been missed
+	gapAt   time.Time          // when that was told
 	version uint64
 	swept   time.Time
 }
 
-func newBoard() *board { return &board{start: time.Now(), rows: map[string]*row{}} }
+// waiting is an instance that gets a row when what went is forgotten.
+type waiting struct {
+	instances.Instance
+	at      time.Time
+	earlier bool
+}
+
+func newBoard() *board {
+	return &board{start: time.Now(), rows: map[string]*row{}, waiting: map[string]waiting{}}
+}
 
 func (b *board) seconds(t time.Time) float64 {
 	return float64(t.Sub(b.start).Milliseconds()) / 1000
@@ -71,20 +80,15 @@ func (b *board) take(e instances.Event) {
 	switch e.Kind {
 	case instances.Listed:
 		b.listed = true
-		b.there = len(e.Listing.Instances)
 		for _, i := range e.Listing.Instances {
 			b.came(i, e.At, true)
 		}
-	case instances.Came:
-		b.there++
-		b.came(e.Instance, e.At, false)
-	case instances.Changed:
+	case instances.Came, instances.Changed:
 		b.came(e.Instance, e.At, false)
 	case instances.Went:
-		b.there--
+		delete(b.waiting, e.Instance.Key)
 		if r := b.rows[e.Instance.Key]; r != nil && r.Up {
 			r.Up = false
-			b.up--
 			b.turn(r, e.At)
 		}
 	case instances.Lost:
@@ -92,7 +96,7 @@ func (b *board) take(e instances.Event) {
 	case instances.Back:
 		b.lost = ""
 	case instances.Gap:
-		b.gap = shown(e.Err.Error())
+		b.gap, b.gapAt = shown(e.Err.Error()), e.At
 	}
 }
 
@@ -100,10 +104,15 @@ func (b *board) came(i instances.Instance, at time.Time, earlier bool) {
 	r := b.rows[i.Key]
 	if r == nil {
 		if len(b.rows) >= mostRows {
+			w, ok := b.waiting[i.Key]
+			if w.Instance = i; !ok {
+				w.at, w.earlier = at, earlier
+			}
+			b.waiting[i.Key] = w
 			return
 		}
 		b.ids++
-		r = &row{ID: b.ids, Key: shown(i.Key), Parent: shown(i.Key[:strings.LastIndex(i.Key, "/")+1]), Name: shown(i.Key), Host: "-", Earlier: earlier}
+		r = &row{ID: b.ids, Key: shown(i.Key), Parent: parentOf(i.Key), Name: shown(i.Key), Host: "-", Earlier: earlier}
 		if at := i.Address(); at.IsValid() {
 			r.Name, r.Host = at.String(), at.Addr().String()
 		}
@@ -112,7 +121,6 @@ func (b *board) came(i instances.Instance, at time.Time, earlier bool) {
 	r.Record, r.version = shown(i.Value), b.version
 	if !r.Up {
 		r.Up = true
-		b.up++
 		b.turn(r, at)
 	}
 }
@@ -126,7 +134,10 @@ func (b *board) turn(r *row, at time.Time) {
 	}
 }
 
-// sweep forgets what is over, now and then.
+// parentOf returns what the page shows of a key's parent.
+func parentOf(key string) string { return shown(key[:strings.LastIndex(key, "/")+1]) }
+
+// sweep forgets what is over, now and then, and gives its room to others.
 func (b *board) sweep(now time.Time) {
 	if now.Sub(b.swept) < time.Second {
 		return
@@ -140,6 +151,17 @@ func (b *board) sweep(now time.Time) {
 		if !r.Up && r.Turns[len(r.Turns)-1] < since {
 			delete(b.rows, key)
 		}
+	}
+	for key, w := range b.waiting {
+		if len(b.rows) >= mostRows {
+			break
+		}
+		delete(b.waiting, key)
+		b.version++
+		b.came(w.Instance, w.at, w.earlier)
+	}
+	if now.Sub(b.gapAt) > span { // the page doesn't look back that far
+		b.gap = ""
 	}
 }
 
@@ -173,6 +195,9 @@ func (b *board) parents() (etcdUp bool, all []metrics.Parent) {
 			up[r.Parent]++
 		}
 	}
+	for key := range b.waiting {
+		up[parentOf(key)]++
+	}
 	for _, name := range slices.Sorted(maps.Keys(up)) {
 		all = append(all, metrics.Parent{Name: name, Up: up[name]})
 	}
@@ -196,7 +221,9 @@ type news struct {
 func (b *board) since(version uint64) news {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := news{Now: b.seconds(time.Now()), All: version == 0, Listed: b.listed, Lost: b.lost, Gap: b.gap, Left: b.there - b.up, Rows: []row{}, version: b.version}
+	now := time.Now()
+	b.sweep(now)
+	n := news{Now: b.seconds(now), All: version == 0, Listed: b.listed, Lost: b.lost, Gap: b.gap, Left: len(b.waiting), Rows: []row{}, version: b.version}
 	if version == b.version && version != 0 {
 		return n
 	}

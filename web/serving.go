@@ -5,9 +5,12 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"sync"
 	"time"
 
@@ -34,7 +37,7 @@ type Server struct {
 	Etcd     instances.Etcd
 	Prefixes []string
 	// Instances and Targets write what programs read: a JSON array of what is there.
-	Instances, Targets func(instances.Listing) any
+	Instances, Targets func(io.Writer, instances.Listing) error
 
 	board *board
 	pages chan struct{}
@@ -48,7 +51,7 @@ func (s *Server) Serve(ctx context.Context, socket net.Listener) error {
 	defer cancel()
 	s.board, s.pages, s.now = newBoard(), make(chan struct{}, mostPages), map[string]instances.Instance{}
 	server := &http.Server{
-		Handler: s.handler(), ReadTimeout: requestTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeaders,
+		Handler: onlyHere(socket.Addr(), s.handler()), ReadTimeout: requestTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeaders,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	var running sync.WaitGroup
@@ -63,6 +66,23 @@ func (s *Server) Serve(ctx context.Context, socket net.Listener) error {
 		return fmt.Errorf("serve the page: %w", err)
 	}
 	return nil
+}
+
+// onlyHere refuses, at a loopback address, who asks for another host by name: a website can have
+// a browser on this machine do so, with a name of its own that it makes mean 127.0.0.1, and read
+// the answer (DNS rebinding).
+func onlyHere(at net.Addr, to http.Handler) http.Handler {
+	if tcp, ok := at.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		return to
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := (&url.URL{Host: r.Host}).Hostname()
+		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
+			http.Error(w, "dockreg web listens on this machine alone, and answers to its IP and to localhost; have a proxy ask with Host: "+at.String(), http.StatusMisdirectedRequest)
+			return
+		}
+		to.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) take(e instances.Event) {
@@ -108,7 +128,7 @@ func (s *Server) handler() http.Handler {
 }
 
 // list answers with what is there, or was when etcd could be asked last.
-func (s *Server) list(w http.ResponseWriter, as func(instances.Listing) any) {
+func (s *Server) list(w http.ResponseWriter, write func(io.Writer, instances.Listing) error) {
 	if !s.board.isListed() {
 		http.Error(w, "etcd could not be asked yet", http.StatusServiceUnavailable)
 		return
@@ -121,7 +141,7 @@ func (s *Server) list(w http.ResponseWriter, as func(instances.Listing) any) {
 	s.mu.Unlock()
 	l.Sort()
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(as(l))
+	_ = write(w, l) // or the client is gone
 }
 
 // events tells a page what there is, and then what changes

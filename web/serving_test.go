@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,8 @@ func serve(t *testing.T) (s *Server, url string) {
 	}
 	s = &Server{
 		Etcd: noEtcd{}, Prefixes: []string{"/service/"},
-		Instances: func(l instances.Listing) any { return l.Instances }, Targets: func(l instances.Listing) any { return len(l.Instances) },
+		Instances: func(w io.Writer, l instances.Listing) error { return json.NewEncoder(w).Encode(l.Instances) },
+		Targets:   func(w io.Writer, l instances.Listing) error { return json.NewEncoder(w).Encode(len(l.Instances)) },
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -64,6 +66,36 @@ func get(t *testing.T, method, url string) *http.Response {
 	}
 	t.Cleanup(func() { _ = answer.Body.Close() })
 	return answer
+}
+
+// A name that somebody makes mean 127.0.0.1 leads nobody's browser to the page there.
+func TestOtherHosts(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t)
+	_, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
+	for host, refused := range map[string]bool{
+		"127.0.0.1:" + port: false, "localhost:" + port: false, "[::1]:" + port: false, "10.1.0.101": false, "localhost": false,
+		"evil.example:" + port: true, "evil.example": true, "127.0.0.1.evil.example": true, "localhost.evil.example": true,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/api/instances", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		answer, err := http.DefaultTransport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if got := answer.StatusCode; (got == http.StatusMisdirectedRequest) != refused { // others hear that etcd is away
+			t.Errorf("%s: %d", host, got)
+		}
+	}
+	everywhere, answer := &net.TCPAddr{IP: net.IPv4zero, Port: 8080}, httptest.NewRecorder()
+	onlyHere(everywhere, http.NotFoundHandler()).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "http://any.example/", nil))
+	if answer.Code != http.StatusNotFound {
+		t.Errorf("at every address: %d", answer.Code)
+	}
 }
 
 // The page and its parts are there, nothing else, and nothing comes from outside.

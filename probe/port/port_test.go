@@ -243,6 +243,22 @@ func TestListenerClosedBeforehand(t *testing.T) {
 	w.await(t, "", func() {})
 }
 
+// The looks take a hundredth of the time, and one that something held up costs no crash that
+// is seen late.
+func TestPauseBetweenLooks(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[[2]time.Duration]time.Duration{
+		{}: lookEvery,
+		{100 * time.Microsecond, 25 * time.Millisecond}: lookEvery,
+		{25 * time.Millisecond, 100 * time.Microsecond}: lookEvery,
+		{30 * time.Millisecond, 40 * time.Millisecond}:  3 * time.Second,
+	} {
+		if pause := (&Watcher{took: took}).pause(); pause != want {
+			t.Errorf("a pause of %s after looks of %v, want %s", pause, took, want)
+		}
+	}
+}
+
 // An app that listens on no TCP port is watched by nothing, and its end is no sign.
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()

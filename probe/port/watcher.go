@@ -14,7 +14,7 @@ const (
 	// lookEvery is how often the port is looked at. It shows what no process's end
 	// does: an app that closes its listener, or that runs in another pid namespace.
 	lookEvery = 500 * time.Millisecond
-	// lookShare bounds what the looks cost where one is slow: a hundredth of the time.
+	// lookShare bounds what the looks cost where they are slow: a hundredth of the time.
 	lookShare = 100
 	// signsApart is the least time from sign to sign. A server that forks a process
 	// for each request costs a probe a second, and no more.
@@ -27,7 +27,8 @@ type Watcher struct {
 	Port int          // the app's
 	Log  *slog.Logger // says at debug level how it watches, when that changes
 
-	sockets []Listener // that listened when the port was last looked at
+	sockets []Listener       // that listened when the port was last looked at
+	took    [2]time.Duration // what the latest two looks took
 	holders holders
 	sign    time.Time // the latest one
 	said    string
@@ -46,7 +47,7 @@ type Watcher struct {
 // Where nobody listens on the port to begin with, or the kernel won't tell who does,
 // there is no sign. Signs are a second apart.
 func (w *Watcher) Await(ctx context.Context) {
-	gone, took := w.look()
+	gone := w.look()
 	if !gone {
 		if len(w.sockets) == 0 {
 			w.say("the interval alone", nil, nil)
@@ -58,12 +59,11 @@ func (w *Watcher) Await(ctx context.Context) {
 			defer processes.Close()
 		}
 		for !gone {
-			ended := wait(ctx, processes, max(lookEvery, lookShare*took))
+			ended := wait(ctx, processes, w.pause())
 			if ctx.Err() != nil {
 				return
 			}
-			gone, took = w.look()
-			gone = gone || ended && sure
+			gone = w.look() || ended && sure
 		}
 	}
 	select {
@@ -74,16 +74,23 @@ func (w *Watcher) Await(ctx context.Context) {
 }
 
 // look finds out who listens, and says whether all who did are gone.
-func (w *Watcher) look() (gone bool, took time.Duration) {
+func (w *Watcher) look() (gone bool) {
 	start := time.Now()
 	sockets, err := Listeners(w.Port)
+	w.took = [2]time.Duration{w.took[1], time.Since(start)}
 	if err != nil {
 		w.sockets = nil
-		return false, time.Since(start)
+		return false
 	}
 	before := w.sockets
 	w.sockets = sockets
-	return len(before) > 0 && !slices.ContainsFunc(before, func(l Listener) bool { return slices.Contains(sockets, l) }), time.Since(start)
+	return len(before) > 0 && !slices.ContainsFunc(before, func(l Listener) bool { return slices.Contains(sockets, l) })
+}
+
+// pause is how long to wait for the next look. It goes by the quicker one of the latest two:
+// in a single one the clock may count what others have done meanwhile.
+func (w *Watcher) pause() time.Duration {
+	return max(lookEvery, lookShare*min(w.took[0], w.took[1]))
 }
 
 // learn opens what tells of the end of the app's processes, or nil if nothing does. It

@@ -1,22 +1,12 @@
-// Package will tells a host's service the last will of a container: the lease to be
-// revoked when the container has ended, which nothing inside could do then.
-//
-// It is told over the socket at which the service also answers for Docker, with
-// PUT /dockreg/will/<lease>. The answer goes on for as long as the service does, so that
-// its end shows when the will is to be told anew. DELETE withdraws it, and GET
-// /dockreg/will/for/<ip>:<port> asks whether it would be taken. Whoever else is at the socket, such as
-// Docker itself, answers 404, or in another way without the header "Server: dockreg".
-package will
+package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -24,19 +14,12 @@ import (
 	"time"
 )
 
-// Server is what the service calls itself, in the header of that name.
-const Server = "dockreg"
-
-// Path is where wills are told, with the lease behind it in hexadecimal digits.
-const Path = "/dockreg/will"
+// willPath is where wills are told, with the lease behind it in hexadecimal digits.
+const willPath = "/dockreg/will/"
 
 const (
-	// answerTimeout bounds how long the service takes to answer.
-	answerTimeout = 8 * time.Second
 	// closeTimeout bounds how long an end waits for a withdrawal.
 	closeTimeout = 300 * time.Millisecond
-	// elsewherePause is after nobody was there who takes wills.
-	elsewherePause = 5 * time.Minute
 	// notYetPause is after a service said that it takes none: it may be given an etcd.
 	notYetPause = 10 * time.Second
 	// leastPause is after the first failure. It doubles with each one, up to mostPause.
@@ -49,19 +32,13 @@ var ErrNone = errors.New("takes no last wills")
 // errNotYet says that it is a host's service, which was given no etcd.
 var errNotYet = fmt.Errorf("%w, without an etcd", ErrNone)
 
-// errGone says that the service ended, or was never there.
-var errGone = errors.New("dockreg host is not there")
-
-// refusedError is the service's own word.
-type refusedError struct {
-	status int
-	text   string
-}
-
-func (e *refusedError) Error() string { return "dockreg host does not take the last will: " + e.text }
-
-// Will is one container's last will. It is told, and withdrawn, in the background:
-// nobody waits for it.
+// Will is one container's last will: the lease to be revoked when the container has ended,
+// which nothing inside could do then. It is told, and withdrawn, in the background: nobody
+// waits for it.
+//
+// It is told with PUT /dockreg/will/<lease>. The answer goes on for as long as the service
+// does, so that its end shows when the will is to be told anew. DELETE withdraws it, and GET
+// /dockreg/will/for/<ip>:<port> asks whether it would be taken.
 type Will struct {
 	client *http.Client
 	log    *slog.Logger
@@ -74,8 +51,8 @@ type Will struct {
 	closing bool
 }
 
-// New returns a Will that is empty. socket is a path.
-func New(socket string, log *slog.Logger) *Will {
+// NewWill returns a Will that is empty. socket is a path.
+func NewWill(socket string, log *slog.Logger) *Will {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Will{client: clientOf(socket), log: log, cancel: cancel, ended: make(chan struct{}), changed: make(chan struct{})}
 	go func() {
@@ -83,18 +60,6 @@ func New(socket string, log *slog.Logger) *Will {
 		w.keep(ctx)
 	}()
 	return w
-}
-
-func clientOf(socket string) *http.Client {
-	return &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		},
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		ResponseHeaderTimeout:  answerTimeout,
-		MaxResponseHeaderBytes: 16 << 10,
-	}}
 }
 
 // Make makes lease the will, in the place of an earlier one.
@@ -190,9 +155,9 @@ func (w *Will) tell(ctx context.Context, lease int64, changed <-chan struct{}, t
 	heard := make(chan struct{})
 	go func() {
 		ended <- func() error {
-			answer, err := ask(ctx, w.client, http.MethodPut, inHex(lease))
+			answer, err := ask(ctx, w.client, http.MethodPut, willPath+inHex(lease), nil)
 			if err != nil {
-				return err
+				return ofWills(err)
 			}
 			defer func() { _ = answer.Body.Close() }()
 			close(heard)
@@ -218,7 +183,7 @@ func (w *Will) tell(ctx context.Context, lease int64, changed <-chan struct{}, t
 func (w *Will) withdraw(ctx context.Context, lease int64) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	answer, err := ask(ctx, w.client, http.MethodDelete, inHex(lease))
+	answer, err := ask(ctx, w.client, http.MethodDelete, willPath+inHex(lease), nil)
 	if err == nil {
 		_ = answer.Body.Close()
 	}
@@ -226,43 +191,29 @@ func (w *Will) withdraw(ctx context.Context, lease int64) {
 	w.log.Debug("withdrew the last will", "lease", inHex(lease), "err", err)
 }
 
-// Taken asks at a socket whether a will for what is registered at that address would be
+// TakesWill asks at a socket whether a will for what is registered at that address would be
 // taken. The error, which may be ErrNone, is why not.
-func Taken(ctx context.Context, socket string, address netip.AddrPort) error {
+func TakesWill(ctx context.Context, socket string, address netip.AddrPort) error {
 	client := clientOf(socket)
 	defer client.CloseIdleConnections()
-	answer, err := ask(ctx, client, http.MethodGet, "for/"+address.String())
+	answer, err := ask(ctx, client, http.MethodGet, willPath+"for/"+address.String(), nil)
 	if err == nil {
 		_ = answer.Body.Close()
+	}
+	return ofWills(err)
+}
+
+// ofWills is what an error means for a will that is to be told.
+func ofWills(err error) error {
+	refused := (*refusedError)(nil)
+	switch {
+	case errors.Is(err, errOther):
+		return ErrNone
+	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
+		return errNotYet
 	}
 	return err
 }
 
 // inHex is how leases are written, here and in logs.
 func inHex(lease int64) string { return strconv.FormatInt(lease, 16) }
-
-func ask(ctx context.Context, client *http.Client, method, what string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://dockreg"+Path+"/"+what, nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errGone, errors.Unwrap(err))
-	}
-	if answer.StatusCode/100 == 2 && answer.Header.Get("Server") == Server {
-		return answer, nil
-	}
-	defer func() { _ = answer.Body.Close() }()
-	switch {
-	case answer.Header.Get("Server") != Server:
-		return nil, ErrNone
-	case answer.StatusCode == http.StatusNotFound && method != http.MethodDelete:
-		return nil, errNotYet
-	}
-	var said struct {
-		Message string `json:"message"`
-	}
-	_ = json.NewDecoder(io.LimitReader(answer.Body, 4<<10)).Decode(&said)
-	return nil, &refusedError{answer.StatusCode, said.Message}
-}

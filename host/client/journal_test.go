@@ -1,4 +1,4 @@
-package will
+package client
 
 import (
 	"bytes"

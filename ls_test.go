@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"dockreg/instances"
+)
+
+// hostile is what a terminal would act on, and what JSON itself has to escape.
+const hostile = "/service/\u009b31m\u007f\u202e\u2066\u200f\ufeff\U000e0001\u00a0\x1b]0;\"\\<>\t\n\u2028é世"
+
+// What is for programs means what somebody has put there, and has nothing in it that a
+// terminal acts on. What is not UTF-8 is in base64, too.
+func TestJSONIsSafeToLookAt(t *testing.T) {
+	t.Parallel()
+	plain := instances.Instance{Key: hostile, Value: hostile}
+	raw := instances.Instance{Key: "/service/\xff", Value: "\xfe"}
+	var table bytes.Buffer
+	if err := writeObjects(&table, rowsOf(instances.Listing{Instances: []instances.Instance{plain, raw}}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	var all []object
+	if err := json.Unmarshal(table.Bytes(), &all); err != nil || len(all) != 2 || all[0].Key != hostile || all[0].Value != hostile || all[0].RawKey != "" || all[0].Raw != "" {
+		t.Errorf("%v, %+v", err, all)
+	}
+	if all[1].RawKey != "L3NlcnZpY2Uv/w==" || all[1].Raw != "/g==" {
+		t.Errorf("%+v, want both in base64", all[1])
+	}
+	var targets bytes.Buffer
+	if err := writeTargets(&targets, rowsOf(instances.Listing{Instances: []instances.Instance{{Key: hostile + "/10.1.0.101:80", Value: hostile}}}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	var lines bytes.Buffer
+	for _, e := range []instances.Event{{Kind: instances.Came, At: time.Now(), Instance: plain}, {Kind: instances.Lost, Err: errors.New(hostile)}} {
+		if err := writeEvent(&lines, nil, e, true, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var first object
+	if err := json.Unmarshal([]byte(strings.Split(lines.String(), "\n")[0]), &first); err != nil || first != objectOf(plain) {
+		t.Errorf("%v, %+v", err, first)
+	}
+	for _, text := range []string{table.String(), targets.String(), lines.String()} {
+		if strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) || !strings.Contains(text, "é世") {
+			t.Errorf("%q", text)
+		}
+	}
+}
