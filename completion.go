@@ -48,8 +48,12 @@ func fishCompletion(app cli.App) (string, error) {
 
 const bashCompletion = `# dockreg in bash: source <(dockreg completion bash)
 _dockreg() {
-  local words=("${COMP_WORDS[@]:0:COMP_CWORD}") current=${COMP_WORDS[COMP_CWORD]}
-  [[ $current == -* ]] && words+=("$current")
+  local words=("${COMP_WORDS[@]:0:COMP_CWORD}") current=${COMP_WORDS[COMP_CWORD]} word
+  COMPREPLY=()
+  # Behind -- is the command of an app, which dockreg run would start.
+  for word in "${words[@]}"; do [[ $word == -- ]] && return; done
+  # For the parser, -- is the end of all flags, and - the beginning of each.
+  case $current in --) words+=(-) ;; -*) words+=("$current") ;; esac
   mapfile -t COMPREPLY < <(compgen -W "$("${words[@]}" --generate-bash-completion 2>/dev/null)" -- "$current")
 }
 complete -o bashdefault -o default -F _dockreg dockreg
@@ -60,9 +64,14 @@ const zshCompletion = `#compdef dockreg
 _dockreg() {
   local -a found asked
   asked=("${words[@]:0:$((CURRENT-1))}")
-  [[ ${words[CURRENT]} == -* ]] && asked+=("${words[CURRENT]}")
+  # Behind -- is the command of an app, which dockreg run would start.
+  if (( ${asked[(Ie)--]} )); then _files; return; fi
+  # For the parser, -- is the end of all flags, and - the beginning of each.
+  case ${words[CURRENT]} in --) asked+=(-) ;; -*) asked+=("${words[CURRENT]}") ;; esac
   found=("${(@f)$("${asked[@]}" --generate-bash-completion 2>/dev/null)}")
   if [[ -n ${found[1]} ]]; then compadd -- "${found[@]}"; else _files; fi
 }
 compdef _dockreg dockreg
+# As a file in a folder of $fpath, this is the function itself, the first time.
+if [[ ${funcstack[1]} == _dockreg ]]; then _dockreg "$@"; fi
 `

@@ -6,19 +6,25 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"dockreg/etcdreg/etcd"
-	"dockreg/host/will"
+	"dockreg/host/client"
+	"dockreg/record"
 	"dockreg/settings"
 	"dockreg/sidekick"
 )
 
 // findTimeout bounds how long a dry run waits for Docker.
 const findTimeout = 10 * time.Second
+
+// errNoAddress is the host's service's reason, too: by its address it knows a key.
+var errNoAddress = errors.New("no key names an address by which dockreg host knows whose it is; add a record that does, such as plain")
 
 // report is what a dry run finds out.
 type report struct {
@@ -38,7 +44,7 @@ func (e toldError) Unwrap() error { return e.error }
 // dryRun does all that dockreg does up to registering the app, and shows it: the verdict
 // first. Its error is why the app would not be registered now, with what to do about it by
 // advise. socket is where a host's service would take a last will; empty: nowhere.
-func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd.Client, socket string, advise func(error) error) error {
+func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, members *etcd.Client, socket string, advise func(error) error) error {
 	r := &report{}
 	findCtx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
@@ -53,8 +59,8 @@ func dryRun(ctx context.Context, w io.Writer, s *sidekick.Sidekick, client *etcd
 			r.add("record", "%s", settings.Printable(record.Value))
 		}
 		r.probe(ctx, s)
-		r.ask(ctx, client, key, s.TTL)
-		r.will(ctx, socket, at.Address, s.TTL)
+		r.ask(ctx, members, at.Records, s.TTL)
+		r.will(ctx, socket, at.Records, s.TTL)
 		if r.reasons == nil {
 			verdict = "would be registered: " + key
 		}
@@ -88,12 +94,16 @@ func (r *report) probe(ctx context.Context, s *sidekick.Sidekick) {
 	r.add("app", "passes its probe, after %s", time.Since(start).Round(100*time.Microsecond))
 }
 
-// ask asks etcd for the key, and for a lease, which it gives back.
-func (r *report) ask(ctx context.Context, client *etcd.Client, key string, ttl time.Duration) {
-	var found *clientv3.GetResponse
+// ask asks etcd for the keys, and for a lease, which it gives back.
+func (r *report) ask(ctx context.Context, members *etcd.Client, records record.Records, ttl time.Duration) {
+	var found *clientv3.TxnResponse
 	var lease *clientv3.LeaseGrantResponse
-	err := client.Ask(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
-		if found, err = c.Get(ctx, key); err != nil {
+	gets := make([]clientv3.Op, len(records))
+	for i, one := range records {
+		gets[i] = clientv3.OpGet(one.Key)
+	}
+	err := members.Ask(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) (err error) {
+		if found, err = c.Txn(ctx).Then(gets...).Commit(); err != nil {
 			return fmt.Errorf("get key: %w", err)
 		}
 		if lease, err = c.Grant(ctx, int64(ttl/time.Second)); err != nil {
@@ -109,11 +119,22 @@ func (r *report) ask(ctx context.Context, client *etcd.Client, key string, ttl t
 		r.reasons = append(r.reasons, err)
 		return
 	}
-	there := "not there"
-	if len(found.Kvs) > 0 {
-		there = "there, with the record " + settings.Printable(string(found.Kvs[0].Value))
+	var there []string
+	for i, got := range found.Responses {
+		if len(got.GetResponseRange().GetKvs()) > 0 {
+			there = append(there, settings.Printable(records[i].Key))
+		}
 	}
-	r.add("etcd", "answers; the key is %s", there)
+	switch {
+	case len(records) > 1 && there != nil:
+		r.add("etcd", "answers; there already: %s", strings.Join(there, " "))
+	case there != nil:
+		r.add("etcd", "answers; the key is there, with the record %s", settings.Printable(string(found.Responses[0].GetResponseRange().GetKvs()[0].Value)))
+	case len(records) > 1:
+		r.add("etcd", "answers; none of the keys is there")
+	default:
+		r.add("etcd", "answers; the key is not there")
+	}
 	if granted := time.Duration(lease.TTL) * time.Second; granted > ttl {
 		r.add("TTL", "%s, which is the least that this etcd grants, and not %s", granted, ttl)
 	}
@@ -121,19 +142,39 @@ func (r *report) ask(ctx context.Context, client *etcd.Client, key string, ttl t
 
 // will finds out whether there would be a last will. Without one, too, an app is
 // registered.
-func (r *report) will(ctx context.Context, socket string, addr netip.AddrPort, ttl time.Duration) {
+func (r *report) will(ctx context.Context, socket string, records record.Records, ttl time.Duration) {
 	if socket == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
 	const none = "none: should the container be killed, its key stays for %s; "
-	switch err := will.Taken(ctx, socket, addr); {
+	switch err := takesWill(ctx, socket, records); {
 	case err == nil:
 		r.add("last will", "dockreg host takes it: should the container be killed, its key is gone at once")
-	case errors.Is(err, will.ErrNone):
+	case errors.Is(err, client.ErrNone):
 		r.add("last will", none+"what is at %s %s", ttl, socket, err)
 	default:
 		r.add("last will", none+"%s", ttl, err)
 	}
+}
+
+// takesWill asks for each address that the keys name.
+func takesWill(ctx context.Context, socket string, records record.Records) error {
+	var asked []netip.AddrPort
+	for _, one := range records {
+		for _, at := range record.AddressesIn(one.Key) {
+			if slices.Contains(asked, at) {
+				continue
+			}
+			asked = append(asked, at)
+			if err := client.TakesWill(ctx, socket, at); err != nil {
+				return err
+			}
+		}
+	}
+	if asked == nil {
+		return errNoAddress
+	}
+	return nil
 }

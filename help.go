@@ -11,12 +11,14 @@ then. The app hangs, crashes or stops: the key goes.
 
 Usage:
   dockreg --etcd URLS --port N [--ip ADDR] [flags]
+  dockreg run --etcd URLS --port N [--ip ADDR] [flags] -- command arguments…
   dockreg host [--etcd URLS] [flags]
   dockreg ls --etcd URLS [flags]
   dockreg watch --etcd URLS [flags]
   dockreg status [flags]
   dockreg web --etcd URLS [flags]
   dockreg help
+  dockreg COMMAND --help
 
 Examples:
   dockreg --etcd http://10.1.0.101:2379,http://10.1.0.102:2379 --port 8000 --ip 10.1.0.101
@@ -46,13 +48,45 @@ const flagsHelp = `{{$group := ""}}{{range .VisibleFlags}}{{with .GetCategory}}{
 {{end}}{{end}}{{if .GetCategory}}  {{.}}
 {{end}}{{end}}`
 
+// runHelp is the text of dockreg run --help.
+const runHelp = `dockreg run: starts an app, and registers it, as a container's entrypoint
+
+For images without supervisord. It starts the command, registers it as dockreg does,
+and stops in the right order: deregister, drain, then the signal to the app's process
+group, and KILL when the time is up. It exits with the app's exit code, or 128 and the
+signal's number. As a container's first process it reaps what others leave behind, and
+hands on signals; nothing that goes wrong in dockreg ends the app.
+
+Usage:
+  dockreg run --etcd URLS --port N [--ip ADDR] [flags] -- command arguments…
+
+Examples:
+  dockreg run --etcd http://10.1.0.101:2379 --port 8000 --ip 10.1.0.101 -- node app.js
+  dockreg run --port 80 --stop-signal QUIT -- nginx -g 'daemon off;'
+
+In a Dockerfile:
+  COPY dockreg /usr/bin/dockreg
+  ENTRYPOINT ["dockreg", "run", "--port", "8000", "--", "/entrypoint.sh"]
+` + flagsHelp + `
+Environment:
+  Each flag can be set there too: --stop-timeout is DOCKREG_STOP_TIMEOUT, and so on.
+  The app's environment is dockreg's, without DOCKREG_ETCD, DOCKREG_ETCD_PASSWORD,
+  DOCKREG_CHECK and DOCKREG_PRE_STOP, which may hold secrets.
+
+Exit codes:
+  the app's own, or 128 and the number of the signal that ended it
+  126, 127 it can't be run; there is no such command
+  2 wrong usage or configuration, before the app is started
+`
+
 // hostHelp is the text of dockreg host --help.
 const hostHelp = `dockreg host: answers containers about themselves, and takes their last wills
 
 It runs once on each host. A container that mounts the folder of its socket needs no
 docker.sock: it is told its own published ports, and of nobody else. With --etcd, a
 sidekick tells it which lease its key hangs on, and when the container is killed,
-the key is gone at once.
+the key is gone at once. With --metrics it shows Prometheus what all sidekicks of the
+host do.
 
 Usage:
   dockreg host [--etcd URLS] [flags]
@@ -110,7 +144,7 @@ Examples:
 
 const readingHelp = `
 Environment:
-  Each flag can be set there too: --output is DOCKREG_OUTPUT, and so on. A password
+  Each flag can be set there too: --key is DOCKREG_KEY, and so on. A password
   for etcd belongs there, or into a file.
 
 Exit codes:

@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"dockreg/probe"
 	"dockreg/settings"
@@ -26,7 +27,7 @@ import (
 
 // Set when linking; see the Makefile.
 var (
-	version = "0.1.0-dev"
+	version = "1.0.0-dev"
 	commit  = "unknown"
 )
 
@@ -37,20 +38,29 @@ const (
 )
 
 func main() {
-	prepare()
+	prepare(os.Args)
 	os.Exit(run(os.Args, os.Stdout, os.Stderr))
 }
 
 // prepare does to this process what no command does.
-func prepare() {
+func prepare(args []string) {
 	// A panic ends with SIGABRT then, and not with 2, which tells supervisord that
 	// starting again won't help.
 	debug.SetTraceback("crash")
-	// Notified, and not ignored, which a command that a probe runs would inherit:
+	entrypoint := len(args) > 1 && args[1] == "run" && args[0] != sidekickName
+	if !entrypoint { // whose limits are the app's
+		// Of this end there is no core file, which would hold etcd's password.
+		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	}
+	if args[0] == sidekickName {
+		ignoreTerminal()
+	}
+	// These are notified, and not ignored, which a command that a probe runs would inherit:
 	// HUP means nothing here, and PIPE would make a closed stderr deadly.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
-	// As a container's first process, it is the parent of all whose own has ended.
-	if os.Getpid() == 1 {
+	// As a container's first process, it is the parent of all whose own has ended. An
+	// entrypoint does more.
+	if os.Getpid() == 1 && !entrypoint {
 		go probe.ReapOrphans(context.Background()) // until the process ends
 	}
 	// Where net/http writes what an app said without being asked.
@@ -80,19 +90,23 @@ func versionCommand() *cli.Command {
 // run builds the command tree and runs it. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	app := registerCommand(stdout, stderr)
-	app.Commands = []*cli.Command{hostCommand(stderr), lsCommand(stdout, stderr), watchCommand(stdout, stderr), statusCommand(stdout), webCommand(stderr), completionCommand(), versionCommand()}
-	if err := unquoted(args); err != nil {
+	app.Commands = []*cli.Command{runCommand(stdout, stderr), hostCommand(stderr), lsCommand(stdout, stderr), watchCommand(stdout, stderr), statusCommand(stdout), webCommand(stderr), completionCommand(), versionCommand()}
+	own := ownArgs(app, args)
+	if err := unquoted(own); err != nil {
 		complain(stderr, err)
 		return exitUsage
 	}
 	err := app.Run(args)
+	if code, ok := err.(exitError); ok { //nolint:errorlint // nothing wraps it
+		return int(code)
+	}
 	var (
 		mistakes  settings.Mistakes
 		permanent *sidekick.PermanentError
 	)
 	_, library := err.(cli.ExitCoder) //nolint:errorlint // its own, such as that there is no help on something; a command's end has an exit code, too
 	switch {
-	case errors.As(err, &mistakes) && asksForHelp(app, args):
+	case errors.As(err, &mistakes) && asksForHelp(app, own):
 		err = showHelp(app, args)
 	case errors.As(err, &mistakes), errors.As(err, &permanent), library:
 		complain(stderr, err)
@@ -111,6 +125,31 @@ var (
 	versionFlags = []string{"--version", "-version", "-v", "--v"}
 )
 
+// ownArgs leaves out an app's command, which stands behind -- or else behind all flags.
+func ownArgs(app *cli.App, args []string) []string {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	command := commandOf(app, args)
+	if command == nil || command.Name != "run" {
+		return args
+	}
+	for i := 2; i < len(args); i++ {
+		if !strings.HasPrefix(args[i], "-") && !takesValue(command.Flags, args[i-1]) {
+			return args[:i]
+		}
+	}
+	return args
+}
+
+// takesValue says whether a flag's value is the next argument.
+func takesValue(flags []cli.Flag, arg string) bool {
+	return strings.HasPrefix(arg, "-") && slices.ContainsFunc(flags, func(f cli.Flag) bool {
+		takes, ok := f.(cli.DocGenerationFlag)
+		return ok && takes.TakesValue() && strings.TrimLeft(arg, "-") == f.Names()[0]
+	})
+}
+
 // unquoted is for a command that a probe is to run, and the rest of which the parser would
 // take for a wish of its own, such as -v or --help.
 func unquoted(args []string) error {
@@ -119,7 +158,7 @@ func unquoted(args []string) error {
 		if !inOne && i > 0 && strings.TrimLeft(args[i-1], "-") == "check" && strings.HasPrefix(args[i-1], "-") {
 			value = args[i]
 		}
-		if strings.HasPrefix(value, "exec:") && (slices.Contains(helpFlags, arg) || slices.Contains(versionFlags, arg)) {
+		if probe.IsCommand(value) && (slices.Contains(helpFlags, arg) || slices.Contains(versionFlags, arg)) {
 			return settings.Mistakes{settings.Unquoted("check")}
 		}
 	}
@@ -150,11 +189,7 @@ func asksForHelp(app *cli.App, args []string) bool {
 		flags = command.Flags
 	}
 	for i, arg := range args {
-		isValue := i > 0 && slices.ContainsFunc(flags, func(f cli.Flag) bool {
-			takes, ok := f.(cli.DocGenerationFlag)
-			return ok && takes.TakesValue() && strings.HasPrefix(args[i-1], "-") && strings.TrimLeft(args[i-1], "-") == f.Names()[0]
-		})
-		if !isValue && slices.Contains(helpFlags, arg) {
+		if isValue := i > 0 && takesValue(flags, args[i-1]); !isValue && slices.Contains(helpFlags, arg) {
 			return true
 		}
 	}

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 			_ = os.Unsetenv(name)
 		}
 	}
-	prepare()
+	prepare(os.Args)
 	os.Exit(m.Run())
 }
 
@@ -99,6 +99,32 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
+// Commands that show what is registered register nothing.
+func TestHelpOfReaders(t *testing.T) {
+	for _, command := range []string{"ls", "watch", "web"} {
+		r := runWith(command, "--help")
+		if r.code != 0 || strings.Contains(r.stdout, "to register") {
+			t.Errorf("%s: exit code %d\n%s", command, r.code, r.stdout)
+		}
+		var last int
+		for _, words := range []string{"\nWhat to show:\n  --key ", "\nWhere etcd is:\n  --etcd ", "\nHow to talk to etcd:\n", "\nHow dockreg runs:\n"} {
+			at := strings.Index(r.stdout, words)
+			if at <= last {
+				t.Errorf("%s: not in its place: %q in\n%s", command, words, r.stdout)
+			}
+			last = at
+		}
+	}
+}
+
+// A host's service registers nothing either, and is in no container.
+func TestHelpOfHost(t *testing.T) {
+	r := runWith("host", "--help")
+	if r.code != 0 || strings.Contains(r.stdout, "register it") || strings.Contains(r.stdout, "Which container") || !strings.Contains(r.stdout, "\nWhere etcd is:\n  --etcd ") {
+		t.Errorf("exit code %d\n%s", r.code, r.stdout)
+	}
+}
+
 // Who asks for help gets it, and nothing else, whatever else is on the line.
 func TestHelpWins(t *testing.T) {
 	whole := runWith("help").stdout
@@ -124,7 +150,7 @@ func TestHelpOfEachFlag(t *testing.T) {
 	text := runWith("help").stdout
 	fallbacks := map[string]string{
 		"record": "plain", "key": "service", "value": "running", "ttl": "20s", "check": "http:/", "interval": "5s", "timeout": "3s", "rise": "1", "fall": "1",
-		"docker": "/var/run/docker.sock", "drain": "0s", "log-level": "info", "log-format": "text",
+		"docker": "/var/run/docker.sock", "log-level": "info", "log-format": "text",
 	}
 	flags := 0
 	for _, f := range registerCommand(io.Discard, io.Discard).Flags {
@@ -195,6 +221,35 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
+// What stands behind -- is the command of an app: asked about it, dockreg run would start that.
+// And -- alone is the beginning of a flag.
+func TestCompletionOfAnAppsCommand(t *testing.T) {
+	shells := map[string]string{
+		"bash": `COMP_WORDS=("$@") COMP_CWORD=$(($#-1)); _dockreg`,
+		"zsh":  `words=("$@") CURRENT=$#; compadd() { :; }; _files() { :; }; _dockreg`,
+	}
+	for shell, complete := range shells {
+		if _, err := exec.LookPath(shell); err != nil {
+			t.Logf("%s is not installed", shell)
+			continue
+		}
+		script := "compdef() { :; }\n" + runWith("completion", shell).stdout + "dockreg() { echo \"asked: $*\" >&3; }\n" + complete
+		for line, want := range map[string]string{
+			"dockreg run --port 8000 -- node app.js |": "",
+			"dockreg run -- node --|":                  "",
+			"dockreg run --port 8000 --|":              "asked: run --port 8000 - --generate-bash-completion\n",
+			"dockreg run --port 8000 --ho|":            "asked: run --port 8000 --ho --generate-bash-completion\n",
+			"dockreg run --port 8000 |":                "asked: run --port 8000 --generate-bash-completion\n",
+		} {
+			words := strings.Split(strings.TrimSuffix(line, "|"), " ")
+			cmd := exec.Command(shell, append([]string{"-c", "exec 3>&1 >/dev/null\n" + script, shell}, words...)...)
+			if out, err := cmd.Output(); string(out) != want {
+				t.Errorf("%s, %s: dockreg is %q (%v), want %q", shell, line, out, err, want)
+			}
+		}
+	}
+}
+
 // result is what a run of dockreg did.
 type result struct {
 	code           int
@@ -206,4 +261,16 @@ func runWith(args ...string) result {
 	var stdout, stderr bytes.Buffer
 	code := run(append([]string{"dockreg"}, args...), &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
+}
+
+// What an app is asked is not asked of dockreg.
+func TestHelpOfAnApp(t *testing.T) {
+	for _, line := range []string{"run --port 8000 node --help", "run --port=8000 -- node -h", "run --port 8000 --dry-run node --help"} {
+		if r := runWith(strings.Fields(line)...); r.code != exitUsage || r.stdout != "" || !strings.Contains(r.stderr, "--etcd: required") {
+			t.Errorf("%s: %+v", line, r)
+		}
+	}
+	if r := runWith(strings.Fields("run --port 0 --help")...); r.code != 0 || !strings.HasPrefix(r.stdout, "dockreg run: ") {
+		t.Errorf("its own help: %+v", r)
+	}
 }

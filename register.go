@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -10,20 +11,35 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dockreg/entrypoint/control"
 	"dockreg/etcdreg"
 	"dockreg/etcdreg/etcd"
-	"dockreg/host/will"
+	"dockreg/host/client"
 	"dockreg/metrics"
 	"dockreg/probe/port"
 	"dockreg/settings"
 	"dockreg/sidekick"
 )
 
+// registration is the settings of one, and where it tells of it.
+type registration struct {
+	set            *settings.Set
+	where          *settings.Etcd
+	what           *settings.Registration
+	logs           *settings.Log
+	how            *settings.Entrypoint // how the app is run; nil: somebody else does
+	stdout, stderr io.Writer
+}
+
+func newRegistration(stdout, stderr io.Writer) *registration {
+	set := &settings.Set{}
+	return &registration{set: set, where: set.Etcd(), what: set.Registration("dockreg/" + version), logs: set.Log(), stdout: stdout, stderr: stderr}
+}
+
 // registerCommand is dockreg without a command's name: it lives one registration, until
 // a signal asks to stop.
 func registerCommand(stdout, stderr io.Writer) *cli.App {
-	set := &settings.Set{}
-	where, what, logs := set.Etcd(), set.Registration("dockreg/"+version), set.Log()
+	r := newRegistration(stdout, stderr)
 	return &cli.App{
 		Name:                  "dockreg",
 		HelpName:              "dockreg",
@@ -33,76 +49,103 @@ func registerCommand(stdout, stderr io.Writer) *cli.App {
 		ErrWriter:             stderr,
 		CustomAppHelpTemplate: help,
 		EnableBashCompletion:  true,
-		Flags:                 set.Flags(),
-		OnUsageError:          set.OnUsageError,
+		Flags:                 r.set.Flags(),
+		OnUsageError:          r.set.OnUsageError,
+		Before:                r.set.Before,
 		// By default the library exits by itself.
 		ExitErrHandler: func(*cli.Context, error) {},
 		Action: func(c *cli.Context) error {
-			if err := set.Read(c); err != nil {
+			if err := r.set.Read(c); err != nil {
 				return err
 			}
-			config, prober, etcdConfig := what.Config(), what.Prober(), where.Config()
-			if err := set.Err(); err != nil {
-				return err
-			}
-			log, flush := startLog(logs, stderr)
-			defer flush()
-			locator, records, err := what.Locator(prober, log)
-			if err != nil {
-				return err
-			}
-			// After a try that took that long, the lease has time left for another.
-			etcdConfig.Patience, etcdConfig.Log = config.TTL/4, log
-			s := &sidekick.Sidekick{
-				Config: config, Records: records, Locator: locator, Prober: prober, Log: log,
-				Watcher: &port.Watcher{Port: what.Port(), Log: log},
-			}
-			var tookOver func()
-			if address := what.Metrics(); address != "" {
-				counts := metrics.NewSidekick(version, commit, config.TTL, s.Status)
-				// Not to be scraped is no reason not to be registered.
-				if served, err := counts.Serve(c.Context, address); err != nil {
-					log.Error("Prometheus can't read the metrics", "err", err)
-				} else {
-					defer served.Close()
-				}
-				s.Observer, etcdConfig.Requested, tookOver = counts, counts.Requested, counts.TookOver
-			}
-			client := etcd.New(etcdConfig)
-			defer client.Close()
-			registryConfig := etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log, Peers: what.Peers(), TookOver: tookOver}
-			socket := what.Socket()
-			if socket != "" && !what.DryRun() {
-				lastWill := will.New(socket, log)
-				defer lastWill.Close()
-				registryConfig.Will = lastWill
-			}
-			registry := etcdreg.New(client, registryConfig)
-			defer registry.Close()
-			s.Registry = registry
-			if what.DryRun() {
-				err := dryRun(c.Context, stdout, s, client, socket, set.Advise)
-				set.Show(stdout, log.Enabled(c.Context, slog.LevelDebug))
-				return err
-			}
-			ctx, hurry, release := onSignals(c.Context, log)
-			defer release()
-			attrs := []any{"version", version, "check", prober.String(), "etcd", membersOf(etcdConfig)}
-			if drain, of := what.Drained(); of != "" {
-				attrs = append(attrs, "drain", drain, "drain_for", of)
-			}
-			log.Info("starting", attrs...)
-			if path, wanted := what.Status(); wanted {
-				told, err := serveStatus(c.Context, path, what.Port(), func() any { return statusOf(s, registry) })
-				if err != nil {
-					log.Debug("dockreg status can't ask here", "err", err)
-				} else {
-					defer told.Close()
-				}
-			}
-			return set.Advise(s.Run(ctx, hurry))
+			return r.live(c.Context, nil)
 		},
 	}
+}
+
+// live lives the registration. An entrypoint tells app of the app's process; nil: nobody does.
+func (r *registration) live(parent context.Context, app *control.App) error {
+	config, prober, etcdConfig := r.what.Config(), r.what.Prober(), r.where.Config()
+	if r.how != nil {
+		r.how.Config(config.Drain)
+	}
+	if err := r.set.Err(); err != nil {
+		return err
+	}
+	log, flush := startLog(r.logs, r.stderr)
+	defer flush()
+	if needed, of := r.what.Hurries(); of != "" {
+		log.Warn("the drain is shorter than consumers need: after a stop they may still send to the app for a while; leave --drain out, or give it as long",
+			"drain", config.Drain, "needed", needed, "record", of)
+	}
+	locator, records, err := r.what.Locator(prober, log)
+	if err != nil {
+		return err
+	}
+	// After a try that took that long, the lease has time left for another.
+	etcdConfig.Patience, etcdConfig.Log = config.TTL/4, log
+	s := &sidekick.Sidekick{
+		Config: config, Records: records, Locator: locator, Prober: prober, Log: log,
+		Watcher: &port.Watcher{Port: r.what.Port(), Log: log},
+	}
+	var over <-chan struct{}
+	if app != nil {
+		s.Prober, s.Watcher, over = app.Prober(s.Prober), app.Watcher(s.Watcher), app.Over()
+	}
+	registryConfig := etcdreg.Config{TTL: config.TTL, Spare: config.Spare(), Log: log, Peers: r.what.Peers()}
+	socket := r.what.Socket()
+	if address := r.what.Metrics(); !r.what.DryRun() && (address != "" || socket != "") {
+		counts := metrics.NewSidekick(version, commit, config.TTL, s.Status)
+		s.Observer, etcdConfig.Requested, registryConfig.TookOver = counts, counts.Requested, counts.TookOver
+		if address != "" {
+			// Not to be scraped is no reason not to be registered.
+			if served, err := counts.Serve(parent, address); err != nil {
+				log.Error("Prometheus can't read the metrics", "err", err)
+			} else {
+				defer served.Close()
+			}
+		}
+		if socket != "" {
+			told := client.NewMetrics(socket, uint16(r.what.Port()), counts.Pack, log)
+			defer told.Close()
+		}
+	}
+	members := etcd.New(etcdConfig)
+	defer members.Close()
+	if socket != "" && !r.what.DryRun() {
+		lastWill := client.NewWill(socket, log)
+		defer lastWill.Close()
+		registryConfig.Will = lastWill
+	}
+	registry := etcdreg.New(members, registryConfig)
+	defer registry.Close()
+	s.Registry = registry
+	if r.what.DryRun() {
+		err := dryRun(parent, r.stdout, s, members, socket, r.set.Advise)
+		r.set.Show(r.stdout, log.Enabled(parent, slog.LevelDebug))
+		return err
+	}
+	ctx, hurry, release := onSignals(parent, over, log)
+	defer release()
+	attrs := []any{"version", version, "check", prober.String(), "etcd", membersOf(etcdConfig)}
+	if drain, of := r.what.Drained(); of != "" {
+		attrs = append(attrs, "drain", drain, "drain_for", of)
+	}
+	log.Info("starting", attrs...)
+	if path, wanted := r.what.Status(); wanted {
+		told, err := serveStatus(parent, path, r.what.Port(), func() any { return statusOf(s, registry) })
+		if err != nil {
+			log.Debug("dockreg status can't ask here", "err", err)
+		} else {
+			defer told.Close()
+		}
+	}
+	err = r.set.Advise(s.Run(ctx, hurry))
+	if permanent := (*sidekick.PermanentError)(nil); r.logs.IsJSON() && errors.As(err, &permanent) {
+		log.Error("the settings, or how the container was started, have to change; ending", "err", err)
+		err = toldError{err}
+	}
+	return err
 }
 
 // membersOf is what the log says of where etcd is.
@@ -118,8 +161,9 @@ func membersOf(c etcd.Config) []string {
 var stopSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}
 
 // onSignals returns a context that the first of stopSignals ends, and a channel on
-// which any further one is delivered. Release ends the waiting for them.
-func onSignals(parent context.Context, log *slog.Logger) (ctx context.Context, hurry <-chan struct{}, release func()) {
+// which any further one is delivered. Both come at once when over is closed. Release ends the
+// waiting for them.
+func onSignals(parent context.Context, over <-chan struct{}, log *slog.Logger) (ctx context.Context, hurry <-chan struct{}, release func()) {
 	ctx, stop := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, stopSignals...)
@@ -135,10 +179,11 @@ func onSignals(parent context.Context, log *slog.Logger) (ctx context.Context, h
 					log.Info("asked to stop", "signal", s.String())
 					continue
 				}
-				select {
-				case again <- struct{}{}:
-				default:
-				}
+				tell(again)
+			case <-over:
+				over = nil
+				stop()
+				tell(again)
 			case <-released:
 				return
 			}
@@ -149,5 +194,13 @@ func onSignals(parent context.Context, log *slog.Logger) (ctx context.Context, h
 		close(released)
 		<-ended
 		stop()
+	}
+}
+
+// tell tells a channel that has room for one.
+func tell(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }

@@ -24,6 +24,7 @@ func TestP10MistakesHideSecrets(t *testing.T) {
 		"behind a tab":             right("--check", "exex\thunter2"),
 		"in a stray argument":      right("http://joe:hunter2@a:1"),
 		"in Docker's scheme":       right("--docker", "joe:hunter2@host://x"),
+		"in half of a command":     append([]string{"run"}, append(right("--pre-stop", "deploy --token 'hunter2"), "--", "app")...),
 		"in a list with a mistake": instead("--etcd", "http://a,http://joe:hunter2@b:2379"),
 	}
 	for name, args := range tests {
@@ -31,6 +32,14 @@ func TestP10MistakesHideSecrets(t *testing.T) {
 		if r.code != exitUsage || strings.Contains(r.stderr+r.stdout, "hunter2") {
 			t.Errorf("%s: exit code %d, %s", name, r.code, r.stderr)
 		}
+	}
+}
+
+// P10: a dry run shows the settings, and of commands no argument.
+func TestP10DryRunHidesTheCommandBeforeTheStop(t *testing.T) {
+	r := runWith(append(append([]string{"run"}, right("--pre-stop", "deploy --token hunter2")...), "--", "app")...)
+	if r.code != exitFault || !strings.Contains(r.stdout, "--pre-stop") || strings.Contains(r.stderr+r.stdout, "hunter2") {
+		t.Errorf("%+v", r)
 	}
 }
 

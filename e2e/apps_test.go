@@ -20,7 +20,10 @@ type watched struct {
 	key  string
 }
 
-func runWatched(t *testing.T, args ...string) *watched {
+// runWatched runs the app in a container, and returns once it has its key. The app takes
+// two seconds to start: an app that supervisord has brought back before anybody looked
+// was never gone.
+func runWatched(t *testing.T, app string, args ...string) *watched {
 	t.Helper()
 	needDocker(t)
 	t.Parallel()
@@ -28,6 +31,7 @@ func runWatched(t *testing.T, args ...string) *watched {
 	w := &watched{t: t, keys: follow(t)}
 	w.Container = keep(t)(docker.RunApp(apps, etcd.URL, append([]string{
 		"-e", "DOCKREG_INTERVAL=1m", "-e", "DOCKREG_TTL=2m", "-e", "DOCKREG_LOG_LEVEL=debug",
+		"-e", "APP=sh -c 'sleep 2; exec " + app + "'",
 	}, args...)...))
 	w.key = keyOf(t, w.Container)
 	wantPut(t, w.keys, w.key, start, time.Minute)
@@ -72,13 +76,17 @@ func (w *watched) wantKept() {
 }
 
 const (
+	nodeApp   = "/usr/bin/node /srv/app.js"
+	nginxApp  = "/usr/sbin/nginx -c /srv/nginx.conf"
+	pythonApp = "/usr/bin/python3 /srv/server.py"
+
 	byHolders = `msg="watching the app" by="the processes that hold its socket"`
 	byOthers  = `msg="watching the app" by="the processes that might hold its socket"`
 	byPort    = `msg="watching the app" by="its port"`
 )
 
 func TestP1CrashIsSeenAtOnce(t *testing.T) {
-	w := runWatched(t)
+	w := runWatched(t, nodeApp)
 	w.awaitLog(byHolders, 1)
 	gone := w.wantSeen(w.signal("KILL", "node"))
 	wantPut(t, w.keys, w.key, gone, 40*time.Second) // supervisord's doing
@@ -89,13 +97,13 @@ func TestP1CrashIsSeenAtOnce(t *testing.T) {
 // A container without CAP_SYS_PTRACE doesn't show which of another user's
 // processes holds the socket.
 func TestP1CrashOfAnAppUnderAnotherUser(t *testing.T) {
-	w := runWatched(t, "-e", "APP_USER=nobody")
+	w := runWatched(t, nodeApp, "-e", "APP_USER=nobody")
 	w.awaitLog(byOthers, 1)
 	w.wantSeen(w.signal("KILL", "node"))
 }
 
 func TestP1CrashOfAServerThatForks(t *testing.T) {
-	w := runWatched(t, "-e", "APP=/usr/sbin/nginx -c /srv/nginx.conf")
+	w := runWatched(t, nginxApp)
 	w.awaitLog(byHolders, 1)
 
 	// Neither a worker that crashes nor a reload, which replaces all of them, costs
@@ -114,7 +122,7 @@ func TestP1CrashOfAServerThatForks(t *testing.T) {
 }
 
 func TestP1CrashOfAServerThatRunsItselfAnew(t *testing.T) {
-	w := runWatched(t, "-e", "APP=/usr/bin/python3 /srv/server.py")
+	w := runWatched(t, pythonApp)
 	w.awaitLog(byHolders, 1)
 	w.signal("HUP", "python3")
 	w.awaitLog("upgraded", 1)
@@ -124,7 +132,7 @@ func TestP1CrashOfAServerThatRunsItselfAnew(t *testing.T) {
 
 // No process ends when an app closes its listener, but the port shows it.
 func TestP1ListenerClosedAndReopened(t *testing.T) {
-	w := runWatched(t, "-e", "APP=/usr/bin/python3 /srv/server.py")
+	w := runWatched(t, pythonApp)
 	for range 2 {
 		gone := w.wantSeen(w.signal("USR1", "python3"))
 		w.signal("USR2", "python3")
@@ -135,7 +143,7 @@ func TestP1ListenerClosedAndReopened(t *testing.T) {
 // In a container of its own beside the app's, dockreg sees no process of the app,
 // but the port they share.
 func TestP1CrashInAnotherPIDNamespace(t *testing.T) {
-	w := runWatched(t)
+	w := runWatched(t, nodeApp)
 	start := time.Now()
 	beside := keep(t)(docker.Run("--network", "container:"+w.ID, "-v", "/var/run/docker.sock:/var/run/docker.sock",
 		"--entrypoint", "dockreg", apps, "--port", "8000", "--etcd", etcd.URL, "--ip", docker.Gateway,

@@ -127,11 +127,23 @@ func TestTraefikFollows(t *testing.T) {
 	if _, err := w.etcd.Client.Put(t.Context(), bad, "10"); err != nil {
 		t.Fatal(err)
 	}
-	p.log.await(t, "field not found, node: wieght")
+	const refusal = "field not found, node: wieght"
+	p.log.await(t, refusal)
+	refused := strings.Count(p.log.String(), refusal)
 	b := w.register("10.1.0.102", port, "traefik:web")
 	b.awaitLogged(t, "msg=registered")
+	if err := poll(t, 30*time.Second, func() error {
+		if strings.Count(p.log.String(), refusal) == refused {
+			return fmt.Errorf("it did not refuse a change")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if still := []string{"http://[2001:db8::1]:" + port}; !slices.Equal(p.servers(), still) {
+		t.Fatalf("Traefik's servers are %v, want %v still", p.servers(), still)
+	}
 	b.terminate(t)
-	p.want(t, "http://[2001:db8::1]:"+port) // still
 	if _, err := w.etcd.Client.Delete(t.Context(), bad); err != nil {
 		t.Fatal(err)
 	}

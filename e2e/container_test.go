@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,27 +106,39 @@ func TestP1HungApp(t *testing.T) {
 	wantPut(t, keys, key, gone.At, time.Minute)
 }
 
-// P2: on docker stop the key is gone before the app gets its signal.
+// P2: on docker stop the key is gone before the app gets its signal, with the shipped
+// configuration of supervisord, and beside an app that has no priority, as most have none.
 func TestP2StopDeregistersBeforeTheAppStops(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	c, keys, key := registered(t)
-
-	if _, err := c.Do("stop"); err != nil {
-		t.Fatal(err)
-	}
-	gone := wantGone(t, keys, key, time.Time{}, busy)
-	logs, err := c.Logs()
+	shipped, err := os.ReadFile("../supervisord/supervisord.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked, stopped := loggedAt(t, logs, `msg="asked to stop"`), loggedAt(t, logs, "the app stops")
-	if !gone.At.Before(stopped) {
-		t.Errorf("the key was gone at %s, the app got its signal at %s", gone.At, stopped)
+	without := filepath.Join(t.TempDir(), "supervisord.conf")
+	if err := os.WriteFile(without, bytes.Replace(shipped, []byte("\npriority=100\n"), []byte("\n"), 1), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	t.Logf("TERM to key gone: %s", gone.At.Sub(asked))
-	if state, err := c.Do("inspect", "--format", "{{.State.ExitCode}}"); err != nil || state != "0" {
-		t.Errorf("the container ended with %s, %v; want 0: nobody had to be killed", state, err)
+	for name, args := range map[string][]string{"shipped": nil, "no priority": {"-v", without + ":/etc/supervisord.conf:ro"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, keys, key := registered(t, args...)
+			if _, err := c.Do("stop"); err != nil {
+				t.Fatal(err)
+			}
+			wantGone(t, keys, key, time.Time{}, busy)
+			logs, err := c.Logs()
+			if err != nil {
+				t.Fatal(err)
+			}
+			gone, stopped := deregisteredAt(t, logs, key), loggedAt(t, logs, "the app stops")
+			if stopped.Sub(gone) < time.Second { // of a drain of 2 s
+				t.Errorf("deregistered at %s, the app got its signal at %s", gone, stopped)
+			}
+			if state, err := c.Do("inspect", "--format", "{{.State.ExitCode}}"); err != nil || state != "0" {
+				t.Errorf("the container ended with %s, %v; want 0: nobody had to be killed", state, err)
+			}
+		})
 	}
 }
 
@@ -217,11 +232,39 @@ func TestWrongSettingIsNotRestarted(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	c := keep(t)(docker.RunApp(image, "http://etcd", "-e", "IP=10.1.0"))
-	awaitLogged(t, c, "dockreg (exit status 2; expected)", 1)
+	once := []string{`dockreg: --ip "10.1.0": `, `dockreg: --etcd "http://etcd": `, "dockreg (exit status 2; expected)"}
+	for _, want := range once { // Docker takes in the two streams one beside the other
+		awaitLogged(t, c, want, 1)
+	}
 	logs := awaitLogged(t, c, "app entered RUNNING", 1)
-	for _, want := range []string{`dockreg: --ip "10.1.0": `, `dockreg: --etcd "http://etcd": `, "dockreg (exit status 2; expected)"} {
+	for _, want := range once {
 		if n := strings.Count(logs, want); n != 1 {
 			t.Errorf("%q is there %d times, want once, in\n%s", want, n, logs)
 		}
+	}
+}
+
+// Where nobody says where etcd is, supervisord starts the app all the same, and dockreg says what
+// is missing: with the entry as it is shipped, and the image's empty variables.
+func TestMissingSettingLeavesTheApp(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	dockerfile, err := os.ReadFile("../Dockerfile")
+	if err != nil || !strings.Contains(string(dockerfile), "\nENV ETCD=\"\" IP=\"\"\n") {
+		t.Fatalf("the image has no empty variables (%v)", err)
+	}
+	entry, err := filepath.Abs("../supervisord/supervisord.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := keep(t)(docker.Run("-p", "8000", "-e", "ETCD=", "-e", "IP=", "-v", entry+":/etc/supervisord.conf:ro", image))
+	awaitLogged(t, c, `dockreg: --etcd "": nothing is there`, 1)
+	awaitLogged(t, c, "dockreg (exit status 2; expected)", 1)
+	address, err := docker.Address(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := poll(t, busy+10*time.Second, func() error { _, err := get(t, address); return err }); err != nil {
+		t.Errorf("the app does not answer: %v", err)
 	}
 }

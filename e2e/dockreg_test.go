@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -117,7 +118,7 @@ func (p *process) awaitLogged(t *testing.T, words string) {
 // await waits until these words are there.
 func (j *journal) await(t *testing.T, words string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		text, more := j.read()
@@ -161,4 +162,14 @@ func (j *journal) read() (text string, more <-chan struct{}) {
 func (j *journal) String() string {
 	text, _ := j.read()
 	return text
+}
+
+// lowPort returns a port of that address that stays free until somebody listens there.
+func lowPort(t *testing.T, host string) string {
+	t.Helper()
+	port, err := testbed.LowPort(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.Itoa(port)
 }

@@ -17,7 +17,7 @@ import (
 
 // engineTTL is short enough for a test to wait for its end, and more, and long enough for
 // an app that is late on a busy machine.
-const engineTTL = 8 * time.Second
+const engineTTL = 14 * time.Second
 
 var engineTurn sync.Mutex
 
@@ -65,7 +65,7 @@ func TestDockerEngineRestarts(t *testing.T) {
 	keys := testbed.FollowKeys(t.Context(), etcd.Client, "/engine/")
 	c := keep(t)(e.Run("-p", "8000", "-v", e.Folder+":/run/host", "-e", "DOCKREG_DOCKER=/run/host/docker.sock",
 		"-e", "IP="+e.Gateway, "-e", "ETCD="+etcd.URL, "-e", "DOCKREG_KEY=engine",
-		"-e", "DOCKREG_TTL="+engineTTL.String(), "-e", "DOCKREG_INTERVAL=2s", "-e", "DOCKREG_TIMEOUT=2s", image))
+		"-e", "DOCKREG_TTL="+engineTTL.String(), "-e", "DOCKREG_INTERVAL=3s", "-e", "DOCKREG_FALL=2", image))
 	t.Cleanup(func() { _ = e.Start() }) // or nobody could show what the container logged
 	address, err := e.Address(c)
 	if err != nil {

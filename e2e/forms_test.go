@@ -20,8 +20,8 @@ func either[T any](inLong, inShort T) T {
 }
 
 // busy is what a machine whose processors are all taken may add to a time that a
-// promise names: ten times what has been seen on a quiet one.
-const busy = 5 * time.Second
+// promise names: twenty times what has been seen on a quiet one.
+const busy = 10 * time.Second
 
 // lasts lets what was begun last for that long.
 func lasts(t *testing.T, d time.Duration) {

@@ -14,18 +14,31 @@ import (
 	"dockreg/e2e/testbed"
 )
 
-// readEtcd runs a command that reads an etcd to its end.
+// readEtcd runs a command that reads an etcd to its end; again, if the etcd of a busy machine
+// was too late for it.
 func readEtcd(t *testing.T, etcd string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	p := dockreg(args...)
-	var out journal
-	p.Stdout = &out
-	p.Env = append(p.Env, "DOCKREG_ETCD="+etcd) // it may hold a password
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
+	for range 5 {
+		p := dockreg(args...)
+		var out journal
+		p.Stdout = &out
+		p.Env = append(p.Env, "DOCKREG_ETCD="+etcd) // it may hold a password
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		code, _ = p.wait(t, 30*time.Second)
+		if stdout, stderr = out.String(), p.stderr.String(); !isLate(stderr) {
+			break
+		}
+		t.Log(stderr)
 	}
-	code, _ = p.wait(t, 30*time.Second)
-	return code, out.String(), p.stderr.String()
+	return code, stdout, stderr
+}
+
+// isLate says whether somebody complains of an etcd that takes connections, and did not answer
+// within the 1.5 s of a single try.
+func isLate(complaint string) bool {
+	return strings.Contains(complaint, "did not answer in time") || strings.Contains(complaint, "takes connections, but says nothing")
 }
 
 // dockreg ls lists what is there, oldest first, in each of its forms; and whatever else
@@ -126,7 +139,11 @@ func TestLsOfMany(t *testing.T) {
 	putting.Wait()
 	start := time.Now()
 	code, out, errs := readEtcd(t, m.URL, "ls")
-	t.Logf("figure: 10,000 keys are listed in %s", time.Since(start).Round(time.Millisecond))
+	took := time.Since(start)
+	t.Logf("figure: 10,000 keys are listed in %s", took.Round(time.Millisecond))
+	if took > 10*time.Second { // asking about each lease of many would take longer
+		t.Errorf("10,000 keys are listed in %s", took)
+	}
 	if code != 0 || strings.Count(out, "\n") != 10001 || errs != "" {
 		t.Errorf("exit code %d, %d lines\n%s", code, strings.Count(out, "\n"), errs)
 	}

@@ -103,7 +103,7 @@ func stopWith(t *testing.T) func(*testbed.Cluster, error) *testbed.Cluster {
 }
 
 func failOneMember(t *testing.T, leader bool, cluster *testbed.Cluster, faults ...fault) {
-	f := newFleet(t, cluster.URLs(), 3)
+	f := newFleet(t, cluster.URLs(), 3, fleetTTL)
 	defer f.stop()
 	for _, fault := range faults {
 		victim, err := cluster.Leader(t.Context())
@@ -168,14 +168,15 @@ func absence(keys *testbed.Keys) (times int, sum time.Duration) {
 type fleet struct {
 	t    *testing.T
 	etcd string
+	ttl  time.Duration
 	all  map[string]*process // by key
 }
 
-// fleetTTL is the TTL of each. An outage that puts it to the test lasts longer.
+// fleetTTL is the usual TTL of each. An outage that puts it to the test lasts longer.
 const fleetTTL = 12 * time.Second
 
-func newFleet(t *testing.T, etcd string, n int) *fleet {
-	f := &fleet{t: t, etcd: etcd, all: map[string]*process{}}
+func newFleet(t *testing.T, etcd string, n int, ttl time.Duration) *fleet {
+	f := &fleet{t: t, etcd: etcd, ttl: ttl, all: map[string]*process{}}
 	for range n {
 		f.start(startApp(t))
 	}
@@ -187,7 +188,7 @@ func newFleet(t *testing.T, etcd string, n int) *fleet {
 
 func (f *fleet) start(port string) *process {
 	f.t.Helper()
-	p := besideApp(f.t, f.etcd, port, "--ttl", fleetTTL.String())
+	p := besideApp(f.t, f.etcd, port, "--ttl", f.ttl.String())
 	f.all["/service/127.0.0.1:"+port] = p
 	return p
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,12 +38,9 @@ func TestP3RestartOnAFixedPort(t *testing.T) {
 		m := startRelayedCluster(t, binary, etcdHost(), 1).Members[0]
 		keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
 		const ttl = 30 * time.Second // for a start on a busy machine
-		port, err := testbed.LowPort("0.0.0.0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := keep(t)(docker.RunApp(image, m.URL, "-p", fmt.Sprintf("%d:8000", port), "-e", "DOCKREG_TTL="+ttl.String()))
-		key := fmt.Sprintf("/service/%s:%d", docker.Gateway, port)
+		port := lowPort(t, "0.0.0.0")
+		c := keep(t)(docker.RunApp(image, m.URL, "-p", port+":8000", "-e", "DOCKREG_TTL="+ttl.String()))
+		key := "/service/" + docker.Gateway + ":" + port
 		first := wantPut(t, keys, key, time.Time{}, time.Minute)
 		before, _ := keys.Get(key)
 

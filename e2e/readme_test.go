@@ -20,10 +20,9 @@ var readme = []struct {
 	shows, lack string
 	ci          []string // not run here: .ci/run runs these in its place
 }{
-	{first: "make demo", ci: []string{"make demo", "make demo-containers"}},
-	{first: "make test", ci: []string{"make test-all"}}, // which is the same, and more
+	{first: "make demo", ci: []string{"make demo", "make demo-containers", "make vagrant-demo"}},
 	{first: "docker build"},
-	{first: "etcdctl", shows: `^/service/IP:\d+\nrunning\nHello from [0-9a-f]{12}\n$`},
+	{first: "docker exec hello dockreg ls", shows: `^ADDRESS .*\nIP:\d+ .* running .*\nHello from [0-9a-f]{12}\n$`},
 	{first: "docker exec hello dockreg --dry-run", shows: `(?s)^would be registered: /service/IP:\d+\n.*app +passes its probe.*dry run.*--port +8000`},
 	{first: "docker stop hello", lack: "running"},
 	{first: "docker run -d --name dockreg-host"},
@@ -40,15 +39,6 @@ func TestReadme(t *testing.T) {
 	if _, err := exec.LookPath("etcdctl"); err != nil {
 		t.Fatal("the README's commands need etcdctl: apt-get install etcd-client")
 	}
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	security, err := os.ReadFile("../docs/security.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = append(text, security...)
 	ci, err := os.ReadFile("../.ci/run")
 	if err != nil {
 		t.Fatal(err)
@@ -67,14 +57,14 @@ func TestReadme(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", "hello", "safe", "dockreg-host-readme").Run() })
 	elsewhere := strings.NewReplacer("--name dockreg-host", "--name dockreg-host-readme",
-		"/run/dockreg:/run/dockreg ", folder+":/run/dockreg ", "/run/dockreg:/run/dockreg:ro", folder+":/run/dockreg:ro")
+		"/run/dockreg:/run/dockreg ", folder+":/run/dockreg ", "/run/dockreg:/run/dockreg:ro", folder+":/run/dockreg:ro -e DOCKREG_LOG_LEVEL=debug")
 
-	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	blocks := blocksOf(t, "../README.md", "../docs/security.md")
 	if len(blocks) != len(readme) {
 		t.Fatalf("the README has %d blocks of commands, this test knows %d", len(blocks), len(readme))
 	}
-	for i, block := range blocks {
-		commands, want := block[1], readme[i]
+	for i, commands := range blocks {
+		want := readme[i]
 		if !strings.HasPrefix(commands, want.first) {
 			t.Fatalf("block %d starts otherwise than with %q:\n%s", i, want.first, commands)
 		}
@@ -86,10 +76,13 @@ func TestReadme(t *testing.T) {
 		if want.ci != nil {
 			continue
 		}
+		if strings.HasPrefix(commands, "docker kill safe") { // the will is told in the background
+			awaitLogged(t, &testbed.Container{ID: "safe"}, `msg="the host's service has the last will"`, 1)
+		}
 		shows := strings.ReplaceAll(want.shows, "IP", regexp.QuoteMeta(docker.Gateway))
 		var output string
 		err := poll(t, 40*time.Second, func() error {
-			output = shell(t, elsewhere.Replace(commands), "IP="+docker.Gateway, "ETCD="+own.URL, "PASSWORD=secret", "ROOT_PASSWORD=root-secret")
+			output = shell(t, elsewhere.Replace(commands), "IP="+docker.Gateway, "ETCD="+own.URL, "PASSWORD=secret", "ROOT_PASSWORD=root-secret", "ETCDCTL_COMMAND_TIMEOUT=1m")
 			if !regexp.MustCompile(shows).MatchString(output) {
 				return fmt.Errorf("%s\nshows\n%s\nand not %s", commands, output, shows)
 			}
@@ -102,6 +95,21 @@ func TestReadme(t *testing.T) {
 			t.Errorf("%s\nshows\n%s\nand so %q", commands, output, want.lack)
 		}
 	}
+}
+
+// blocksOf returns the blocks of commands in documents.
+func blocksOf(t *testing.T, documents ...string) (blocks []string) {
+	t.Helper()
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+			blocks = append(blocks, found[1])
+		}
+	}
+	return blocks
 }
 
 // shell runs commands as somebody would who reads them in the project's folder.
@@ -172,6 +180,32 @@ func TestReadmesShowTheShippedEntry(t *testing.T) {
 		}
 		if !strings.Contains(string(text), "```ini\n[program:dockreg]\n"+entry+"```") {
 			t.Errorf("%s shows another entry than\n%s", file, entry)
+		}
+	}
+}
+
+// Where consumers need more time than the image's entry gives them, the examples have an
+// entry that is else the same.
+func TestExamplesDrainForTheirConsumers(t *testing.T) {
+	t.Parallel()
+	var programs []string
+	for _, file := range []string{"../supervisord/supervisord.conf", "../examples/supervisord.conf"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		programs = append(programs, regexp.MustCompile(`(?m)^;.*\n`).ReplaceAllString(string(text), ""))
+	}
+	if want := strings.NewReplacer(" --drain 2s", "", "stopwaitsecs=5", "stopwaitsecs=10").Replace(programs[0]); programs[1] != want {
+		t.Errorf("the examples' entry is\n%s\nwant\n%s", programs[1], want)
+	}
+	for name, slow := range map[string]bool{"haproxy-confd": false, "nginx-confd": false, "grpc-go": false, "haproxy-dns": true, "coredns": true, "traefik": true} {
+		text, err := os.ReadFile("../examples/" + name + "/compose.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has := strings.Contains(string(text), `"../supervisord.conf:/etc/supervisord.conf:ro"`) && strings.Contains(string(text), "stop_grace_period: 20s"); has != slow {
+			t.Errorf("%s: drains for longer: %t, want %t", name, has, slow)
 		}
 	}
 }

@@ -16,6 +16,7 @@ type told struct {
 	App, Key, Lease string
 	Member, Version string
 	ProbeError      string  `json:"probe_error"`
+	LastFault       string  `json:"last_fault"`
 	Renewed         float64 `json:"renewed_ago_seconds"`
 	For             float64 `json:"for_seconds"`
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -41,7 +40,7 @@ func open(t *testing.T, url string) *tab {
 		}
 		t.Skip("chromium is not here: apt-get install chromium")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath("chromium"), chromedp.WindowSize(1000, 800))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath("chromium"), chromedp.WSURLReadTimeout(2*time.Minute), chromedp.WindowSize(1000, 800))
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(allocator)
@@ -109,12 +108,7 @@ func (p *tab) wantQuiet() {
 // startWeb starts dockreg web for an etcd, and returns the page's URL.
 func startWeb(t *testing.T, etcd string) string {
 	t.Helper()
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := socket.Addr().String()
-	_ = socket.Close()
+	at := "127.0.0.1:" + lowPort(t, "127.0.0.1")
 	p := startDockreg(t, "web", "--etcd", etcd, "--listen", at)
 	p.awaitLogged(t, "the page is at http://"+at+"/")
 	return "http://" + at + "/"
@@ -151,7 +145,7 @@ func TestWebPage(t *testing.T) {
 	c.put("/service/10.1.0.102:1")
 	shown := p.await("!!" + rowOf("10.1.0.102:1"))
 	t.Logf("figure: shown %s after it came", shown.Round(time.Millisecond))
-	if shown > 5*time.Second { // on a busy machine; else within one
+	if shown > 20*time.Second { // on a busy machine; else within one
 		t.Errorf("it took %s to show what came", shown)
 	}
 	c.drop("/service/10.1.0.102:1")
@@ -218,8 +212,8 @@ func TestWebPageOfMany(t *testing.T) {
 	}).length === 100`)
 	longest := eval[float64](p, "window.longest")
 	t.Logf("figure: scripts took %.0f ms of a frame at the most", longest)
-	if longest > 2000 { // on a busy machine; else within 100
-		t.Errorf("scripts took %.0f ms of a frame, want 100 at the most, or 2000 on a busy machine", longest)
+	if longest > 5_000 { // on a busy machine; else within 100
+		t.Errorf("scripts took %.0f ms of a frame, want 100 at the most, or 5,000 on a busy machine", longest)
 	}
 	p.wantQuiet()
 }

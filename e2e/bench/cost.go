@@ -85,16 +85,20 @@ func (i *instance) cpu(r registrar) (time.Duration, error) {
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
-// memory returns what the registrar itself takes, and what it takes at its peak,
-// with the biggest process that it starts again and again.
+// memory returns what the registrar itself takes, all of its processes together, and what it
+// takes at its peak, with the biggest process that it starts again and again.
 func (i *instance) memory(r registrar) (own, peak int, err error) {
-	out, err := i.Exec("sh", "-c", fmt.Sprintf(`grep ^VmRSS $(grep -lx %s /proc/[0-9]*/comm | sed s/comm/status/)`, r.comm))
+	out, err := i.Exec("sh", "-c", fmt.Sprintf(`grep -h ^VmRSS $(grep -lx %s /proc/[0-9]*/comm | sed s/comm/status/)`, r.comm))
 	if err != nil {
 		return 0, 0, err
 	}
 	kB := 0
-	if _, err := fmt.Sscanf(out, "VmRSS: %d kB", &kB); err != nil {
-		return 0, 0, fmt.Errorf("memory of %s: %q: %w", r.name, out, err)
+	for line := range strings.Lines(out) {
+		var one int
+		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &one); err != nil {
+			return 0, 0, fmt.Errorf("memory of %s: %q: %w", r.name, out, err)
+		}
+		kB += one
 	}
 	if r.starts == "" {
 		return kB * 1024, kB * 1024, nil

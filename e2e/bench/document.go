@@ -26,13 +26,15 @@ func newDocument(version string, n, stops int, idle time.Duration) *document {
 		head: fmt.Sprintf(`# Benchmark
 
 `+"`make bench`"+` made this: dockreg %s on %s, %d processors, %s/%s. Each container
-has supervisord, a Node.js app, and one of two registrars: dockreg, by the supervisord
-entry that this project ships, or a [loop in the shell](../e2e/images/apps/register)
-with curl, etcdctl and `+"`sleep 5`"+`, by the same entry. Both run side by side, against
-the same etcd. n = %d for the events; %d stops and starts under load; idle for %s.
+has a Node.js app, and one of three registrars: dockreg, by the supervisord entry that this
+project ships; `+"[`dockreg run`](run.md)"+` for the first process, without supervisord; or a
+[loop in the shell](../e2e/images/apps/register) with curl, etcdctl and `+"`sleep 5`"+`, by the
+same entry of supervisord. All run side by side, against the same etcd. n = %d for the events;
+%d stops and starts under load; idle for %s.
 
 The app takes 6 s to start where the start and the crash are measured. Nothing runs beside the
 kills with `+"`dockreg host`"+`; most of their time is that of `+"`docker kill`"+` itself.
+`+"`dockreg run`"+` is two processes, whose RSS counts the pages of their one binary twice.
 
 `, version, time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, n, stops, idle),
 		took: map[string]map[string][]time.Duration{}, of: map[string]map[string]string{},
@@ -73,7 +75,7 @@ func (d *document) outcome(r registrar, o testbed.Outcome) {
 
 func (d *document) cost(r registrar, c cost) {
 	d.say("CPU, idle", r, "%d ms a minute", c.cpu.Milliseconds())
-	d.say("memory, idle (RSS)", r, "%.1f MB", float64(c.rss)/1e6)
+	d.say("memory, idle (RSS of all its processes)", r, "%.1f MB", float64(c.rss)/1e6)
 	d.say("memory at its peak, with what it starts (RSS)", r, "%.1f MB", float64(c.peak)/1e6)
 	d.say("size on disk", r, "%.1f MB", float64(c.size)/1e6)
 	d.say("etcd writes, idle", r, "%.0f a minute", c.writes)

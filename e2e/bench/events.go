@@ -87,7 +87,7 @@ func (b *bench) round(r registrar, d *document) error {
 	var hangTook time.Duration
 	group.Go(func() { hangTook, hangErr = d.note(rowHang, r, hung, hangAt) })
 
-	termAt, err := term.Signal("TERM", r.comm)
+	termAt, err := term.terminate(r)
 	if err != nil {
 		return err
 	}
@@ -105,6 +105,14 @@ func (b *bench) round(r registrar, d *document) error {
 	group.Wait()
 	d.add(rowWrong, r, late+early+crash+hangTook)
 	return errors.Join(killErr, hangErr)
+}
+
+// terminate sends TERM to the registrar alone. It returns when.
+func (i *instance) terminate(r registrar) (time.Time, error) {
+	if r.conf == "" {
+		return i.SignalFirst("TERM")
+	}
+	return i.Signal("TERM", r.comm)
 }
 
 // stop measures docker stop. It returns for how long the key outlived the app.

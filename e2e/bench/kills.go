@@ -19,8 +19,13 @@ func (b *bench) kills(n int, d *document) error {
 	defer stop()
 	for i := range n {
 		fmt.Fprintf(os.Stderr, "kill %d of %d ...\n", i+1, n)
-		if err := b.kill(folder, d); err != nil {
-			return err
+		for _, r := range registrars {
+			if !r.hasWill {
+				continue
+			}
+			if err := b.kill(folder, r, d); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -46,8 +51,7 @@ func (b *bench) startHost() (folder string, stop func(), err error) {
 	}, nil
 }
 
-func (b *bench) kill(folder string, d *document) error {
-	r := registrars[0]
+func (b *bench) kill(folder string, r registrar, d *document) error {
 	i, err := b.start(r, "-v", folder+":/run/dockreg:ro", "-e", "DOCKREG_DOCKER=/run/dockreg/docker.sock", "-e", "DOCKREG_LOG_LEVEL=debug")
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
-// Bench measures dockreg beside what people use without it, a loop in the shell with
-// curl and etcdctl: in the same run, in the same kind of container, with real
-// supervisord and etcd. It prints a document in Markdown: how long after an event the
+// Bench measures dockreg, under supervisord and as the first process, beside what people use
+// without it, a loop in the shell with curl and etcdctl: in the same run, in the same kind of
+// container, with real supervisord and etcd. It prints a document in Markdown: how long after an event the
 // key comes or goes, how many requests fail at a stop, and what it all costs.
 //
 // The figures are for comparing columns, and versions on the same machine.
@@ -18,17 +18,19 @@ import (
 	"dockreg/e2e/testbed"
 )
 
-// registrar is what keeps the key: one of the two that are compared.
+// registrar is what keeps the key: one of those that are compared.
 type registrar struct {
-	name   string
-	comm   string   // its process's name
-	parts  []string // the files it is made of
-	starts string   // the biggest command that it runs each time, if any
-	conf   string   // supervisord's configuration
+	name    string
+	comm    string   // its processes' name
+	parts   []string // the files it is made of
+	starts  string   // the biggest command that it runs each time, if any
+	conf    string   // supervisord's configuration; empty: it is the first process itself
+	hasWill bool     // it tells the host's service of its last will
 }
 
 var registrars = []registrar{
-	{name: "dockreg", comm: "dockreg", parts: []string{"/usr/bin/dockreg"}, conf: "/etc/supervisord.conf"},
+	{name: "dockreg", comm: "dockreg", parts: []string{"/usr/bin/dockreg"}, conf: "/etc/supervisord.conf", hasWill: true},
+	{name: "`dockreg run`", comm: "dockreg", parts: []string{"/usr/bin/dockreg"}, hasWill: true},
 	{
 		name: "shell loop", comm: "register", parts: []string{"/bin/sh", "/usr/bin/curl", "/usr/bin/etcdctl"},
 		starts: "ETCDCTL_API=3 etcdctl --endpoints $ETCD lease list", conf: "/etc/loop.conf",
@@ -37,11 +39,11 @@ var registrars = []registrar{
 
 func main() {
 	image := flag.String("image", "dockreg-apps", "image to measure")
-	n := flag.Int("n", 15, "rounds of events")
-	stops := flag.Int("stops", 15, "stops and starts under load")
-	idle := flag.Duration("idle", time.Minute, "how long to watch an idle registration")
+	n := flag.Int("n", 15, "rounds of events; 0: none")
+	stops := flag.Int("stops", 15, "stops and starts under load; 0: none")
+	idle := flag.Duration("idle", time.Minute, "how long to watch an idle registration; 0: none")
 	version := flag.String("version", "", "what is measured, for the heading")
-	out := flag.String("o", "", "file to write the document to, beside stdout")
+	out := flag.String("o", "", "file to write the document to, beside stdout, if nothing is left out")
 	flag.Parse()
 	if err := run(*image, *version, *out, *n, *stops, *idle); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -80,6 +82,9 @@ func run(image, version, out string, n, stops int, idle time.Duration) error {
 		return err
 	}
 	for _, r := range registrars {
+		if stops == 0 {
+			break
+		}
 		fmt.Fprintf(os.Stderr, "%s: %d stops under load ...\n", r.name, stops)
 		o, err := b.stops(r, stops)
 		if err != nil {
@@ -88,6 +93,9 @@ func run(image, version, out string, n, stops int, idle time.Duration) error {
 		d.outcome(r, o)
 	}
 	for _, r := range registrars {
+		if idle == 0 {
+			break
+		}
 		fmt.Fprintf(os.Stderr, "%s: idle for %s ...\n", r.name, idle)
 		c, err := b.cost(r, idle)
 		if err != nil {
@@ -97,7 +105,7 @@ func run(image, version, out string, n, stops int, idle time.Duration) error {
 	}
 	text := d.String()
 	fmt.Print(text)
-	if out == "" {
+	if out == "" || n == 0 || stops == 0 || idle == 0 {
 		return nil
 	}
 	return os.WriteFile(out, []byte(text), 0o644) //nolint:gosec // for all to read
@@ -114,7 +122,11 @@ type instance struct {
 func (b *bench) start(r registrar, args ...string) (*instance, error) {
 	i := &instance{b: b, begun: time.Now()}
 	var err error
-	i.Container, err = b.docker.RunApp(b.image, b.etcd.URL, append([]string{"-e", "CONF=" + r.conf}, args...)...)
+	if r.conf != "" {
+		i.Container, err = b.docker.RunApp(b.image, b.etcd.URL, append([]string{"-e", "CONF=" + r.conf}, args...)...)
+	} else {
+		i.Container, err = b.docker.RunEntered(b.image, b.etcd.URL, args, "--restart", "always", "--", "node", "/srv/app.js")
+	}
 	if err != nil {
 		return nil, err
 	}

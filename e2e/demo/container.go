@@ -8,16 +8,24 @@ import (
 	"dockreg/e2e/testbed"
 )
 
-// container is an instance as it is meant to be: in a container, both programs
-// under supervisord.
+// container is an instance as it is meant to be: in a container, both programs under
+// supervisord, or the app entered by dockreg run.
 type container struct {
 	docker  *testbed.Docker
 	image   string
+	entered bool
 	running *testbed.Container
 }
 
 func (c *container) Start(etcdURL string) (string, error) {
-	running, err := c.docker.RunApp(c.image, etcdURL, "-e", "START_DELAY="+strconv.Itoa(int(startDelay.Seconds())))
+	delay := []string{"-e", "START_DELAY=" + strconv.Itoa(int(startDelay.Seconds()))}
+	var running *testbed.Container
+	var err error
+	if c.entered {
+		running, err = c.docker.RunEntered(c.image, etcdURL, delay, "--restart", "on-failure", "--", "node", "/srv/app.js")
+	} else {
+		running, err = c.docker.RunApp(c.image, etcdURL, delay...)
+	}
 	if err != nil {
 		return "", err
 	}

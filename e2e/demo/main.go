@@ -2,7 +2,7 @@
 // that appears with an app, goes with its crash, comes back, and goes with a stop.
 //
 // It runs apps and dockreg on this machine, beside an etcd of its own, or, with -image,
-// in two containers, as the README does.
+// in two containers, one for each way of the README: under supervisord, and by dockreg run.
 package main
 
 import (
@@ -162,8 +162,8 @@ func stage(image, dockreg string) (host string, instances []instance, err error)
 	if err != nil {
 		return "", nil, err
 	}
-	say("Two containers run from the image %s, each with an app and dockreg under supervisord. Docker publishes their ports at once.", image)
-	return docker.Gateway, []instance{&container{docker: docker, image: image}, &container{docker: docker, image: image}}, nil
+	say("Two containers run from the image %s, each with an app and dockreg: in the first, both under supervisord; in the second, dockreg run starts the app, and there is no supervisord. Docker publishes their ports at once.", image)
+	return docker.Gateway, []instance{&container{docker: docker, image: image}, &container{docker: docker, image: image, entered: true}}, nil
 }
 
 // ask returns the first line of what the app at address says.

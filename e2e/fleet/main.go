@@ -96,12 +96,13 @@ func wantFiles(n int) error {
 // bed is an etcd and all its instances.
 type bed struct {
 	etcd  *testbed.Member
+	ttl   time.Duration
 	fleet []*instance
 	few   []*instance
 }
 
 func newBed(etcd *testbed.Member, n int, ttl time.Duration) *bed {
-	b := &bed{etcd: etcd}
+	b := &bed{etcd: etcd, ttl: ttl}
 	for i := range n {
 		b.fleet = append(b.fleet, newInstance("fleet", i, b.etcd.URL, ttl))
 	}

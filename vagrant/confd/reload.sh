@@ -19,8 +19,9 @@ for _ in 1 2 3 4 5; do
 		sleep 0.1
 		if workers | grep -qvxF "$before"; then
 			# What changes meanwhile makes one reload. Else many changes at
-			# once would leave many old workers behind.
-			sleep 1
+			# once would leave many old workers behind. It is a part of the
+			# drain: an instance whose key goes now is known until the next one.
+			sleep 0.5
 			exit
 		fi
 	done
