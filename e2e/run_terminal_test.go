@@ -91,12 +91,19 @@ func TestRunGivesTheTerminal(t *testing.T) {
 	t.Parallel()
 	c, keys, key := registeredIn(t, []string{"-it", apps}, nil, "python3", "-c", `
 import http.server, os, signal, sys, threading
-def say(*words): # and no print, which a signal's handler may not interrupt to print itself
+def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
+signals = {signal.SIGINT, signal.SIGWINCH}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+def hear(): # a handler would run after the next line only, if a signal comes just before the read
+    while True:
+        if signal.sigwait(signals) == signal.SIGINT:
+            say("heard INT")
+        else:
+            say("heard size %dx%d" % os.get_terminal_size(0))
 server = http.server.HTTPServer(("", 8000), http.server.SimpleHTTPRequestHandler)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-signal.signal(signal.SIGINT, lambda *_: say("heard INT"))
-signal.signal(signal.SIGWINCH, lambda *_: say("heard size %dx%d" % os.get_terminal_size(0)))
+for target in hear, server.serve_forever:
+    threading.Thread(target=target, daemon=True).start()
 for line in iter(sys.stdin.readline, ""):
     terminal = os.open("/dev/tty", os.O_RDWR)
     say("read", line.strip().upper(), os.tcgetpgrp(terminal) == os.getpgrp())

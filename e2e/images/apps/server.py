@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 
 def listen():
@@ -39,10 +40,15 @@ signal.signal(signal.SIGUSR1, close)
 signal.signal(signal.SIGUSR2, reopen)
 print("upgraded" if inherited else "started", flush=True)
 while True:
+    # A handler runs between two calls only, and so none may last: a signal that comes just
+    # before it would wait for its end.
     try:
+        server.settimeout(0.1)
         connection, _ = server.accept()
+    except TimeoutError:
+        continue
     except OSError:  # closed
-        signal.pause()
+        time.sleep(0.1)
         continue
     with connection:
         while connection.recv(4096):
