@@ -20,9 +20,9 @@ type watched struct {
 	key  string
 }
 
-// runWatched runs the app in a container, and returns once it has its key. The app takes
-// two seconds to start: an app that supervisord has brought back before anybody looked
-// was never gone.
+// runWatched runs the app in a container, and returns once it has its key. What supervisord
+// starts after a crash waits for restart: an app that is back before anybody looked was
+// never gone.
 func runWatched(t *testing.T, app string, args ...string) *watched {
 	t.Helper()
 	needDocker(t)
@@ -31,7 +31,7 @@ func runWatched(t *testing.T, app string, args ...string) *watched {
 	w := &watched{t: t, keys: follow(t)}
 	w.Container = keep(t)(docker.RunApp(apps, etcd.URL, append([]string{
 		"-e", "DOCKREG_INTERVAL=1m", "-e", "DOCKREG_TTL=2m", "-e", "DOCKREG_LOG_LEVEL=debug",
-		"-e", "APP=sh -c 'sleep 2; exec " + app + "'",
+		"-e", "APP=sh -c 'while test -e /held; do sleep 0.1; done; exec " + app + "'",
 	}, args...)...))
 	w.key = keyOf(t, w.Container)
 	wantPut(t, w.keys, w.key, start, time.Minute)
@@ -51,6 +51,23 @@ func (w *watched) signal(signal, process string) time.Time {
 		w.t.Fatal(err)
 	}
 	return at
+}
+
+// crash kills the processes of that name. The app stays away until restart.
+func (w *watched) crash(process string) time.Time {
+	w.t.Helper()
+	if _, err := w.Exec("touch", "/held"); err != nil {
+		w.t.Fatal(err)
+	}
+	return w.signal("KILL", process)
+}
+
+// restart lets a crashed app start again.
+func (w *watched) restart() {
+	w.t.Helper()
+	if _, err := w.Exec("rm", "/held"); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // wantSeen fails the test unless the key goes soon after then.
@@ -88,10 +105,11 @@ const (
 func TestP1CrashIsSeenAtOnce(t *testing.T) {
 	w := runWatched(t, nodeApp)
 	w.awaitLog(byHolders, 1)
-	gone := w.wantSeen(w.signal("KILL", "node"))
+	gone := w.wantSeen(w.crash("node"))
+	w.restart()
 	wantPut(t, w.keys, w.key, gone, 40*time.Second) // supervisord's doing
 	w.awaitLog(byHolders, 2)
-	w.wantSeen(w.signal("KILL", "node"))
+	w.wantSeen(w.crash("node"))
 }
 
 // A container without CAP_SYS_PTRACE doesn't show which of another user's
@@ -99,7 +117,7 @@ func TestP1CrashIsSeenAtOnce(t *testing.T) {
 func TestP1CrashOfAnAppUnderAnotherUser(t *testing.T) {
 	w := runWatched(t, nodeApp, "-e", "APP_USER=nobody")
 	w.awaitLog(byOthers, 1)
-	w.wantSeen(w.signal("KILL", "node"))
+	w.wantSeen(w.crash("node"))
 }
 
 func TestP1CrashOfAServerThatForks(t *testing.T) {
@@ -118,7 +136,7 @@ func TestP1CrashOfAServerThatForks(t *testing.T) {
 	w.awaitLog("gracefully shutting down", 2)
 	w.wantKept()
 
-	w.wantSeen(w.signal("KILL", "nginx"))
+	w.wantSeen(w.crash("nginx"))
 }
 
 func TestP1CrashOfAServerThatRunsItselfAnew(t *testing.T) {
@@ -127,12 +145,13 @@ func TestP1CrashOfAServerThatRunsItselfAnew(t *testing.T) {
 	w.signal("HUP", "python3")
 	w.awaitLog("upgraded", 1)
 	w.wantKept()
-	w.wantSeen(w.signal("KILL", "python3"))
+	w.wantSeen(w.crash("python3"))
 }
 
 // No process ends when an app closes its listener, but the port shows it.
 func TestP1ListenerClosedAndReopened(t *testing.T) {
 	w := runWatched(t, pythonApp)
+	w.awaitLog(byHolders, 1) // who closes before anybody has looked is not missed until the next probe
 	for range 2 {
 		gone := w.wantSeen(w.signal("USR1", "python3"))
 		w.signal("USR2", "python3")
@@ -149,8 +168,8 @@ func TestP1CrashInAnotherPIDNamespace(t *testing.T) {
 		"--entrypoint", "dockreg", apps, "--port", "8000", "--etcd", etcd.URL, "--ip", docker.Gateway,
 		"--key", "beside", "--interval", "1m", "--ttl", "2m", "--log-level", "debug"))
 	key := strings.Replace(w.key, "/service/", "/beside/", 1)
-	wantPut(t, w.keys, key, start, 20*time.Second)
+	wantPut(t, w.keys, key, start, time.Minute)
 	b := &watched{beside, t, w.keys, key}
 	b.awaitLog(byPort, 1)
-	b.wantSeen(w.signal("KILL", "node"))
+	b.wantSeen(w.crash("node"))
 }

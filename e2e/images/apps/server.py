@@ -33,11 +33,12 @@ def reopen(*_):
     server = listen()
 
 
-inherited = os.environ.get("SOCKET")
-server = socket.socket(fileno=int(inherited)) if inherited else listen()
+# Before it listens: whoever is answered may signal.
 signal.signal(signal.SIGHUP, upgrade)
 signal.signal(signal.SIGUSR1, close)
 signal.signal(signal.SIGUSR2, reopen)
+inherited = os.environ.get("SOCKET")
+server = socket.socket(fileno=int(inherited)) if inherited else listen()
 print("upgraded" if inherited else "started", flush=True)
 while True:
     # A handler runs between two calls only, and so none may last: a signal that comes just
