@@ -97,7 +97,7 @@ func (p *traefik) servers() (all []string) {
 
 func (p *traefik) want(t *testing.T, servers ...string) {
 	t.Helper()
-	if err := poll(t, 20*time.Second, func() error {
+	if err := poll(t, time.Minute, func() error { // after a refusal its pauses grow
 		if got := p.servers(); !slices.Equal(got, servers) {
 			return fmt.Errorf("Traefik's servers are %v, want %v", got, servers)
 		}

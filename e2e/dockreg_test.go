@@ -85,7 +85,7 @@ func startDockreg(t *testing.T, args ...string) *process {
 func (p *process) terminate(t *testing.T) {
 	t.Helper()
 	_ = p.Process.Signal(syscall.SIGTERM)
-	if code, _ := p.wait(t, 10*time.Second); code != 0 {
+	if code, _ := p.wait(t, 20*time.Second+busy); code != 0 { // some drain for 6 s
 		t.Errorf("exit code %d, want 0", code)
 	}
 }

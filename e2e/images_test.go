@@ -52,7 +52,7 @@ func TestImagesTwoPorts(t *testing.T) {
 	wantPut(t, keys, outer, start, time.Minute)
 	wantPut(t, keys, inner, start, time.Minute)
 	stop := time.Now()
-	if _, err := c.Do("stop"); err != nil {
+	if err := stopped(c); err != nil {
 		t.Fatal(err)
 	}
 	wantGone(t, keys, outer, stop, busy)
