@@ -8,8 +8,8 @@ import (
 )
 
 // unlessStarved runs a scenario in which no request may fail. It runs again, twice at the most,
-// if some did on a machine that was too busy to send them: consumers' processes and apps were
-// late as well, and that shows nothing.
+// if some did on a machine that was too busy to send them, be it for a moment: consumers'
+// processes and apps were late as well, and that shows nothing.
 func unlessStarved(t *testing.T, scenario func() []testbed.Outcome) {
 	t.Helper()
 	for try := 1; ; try++ {

@@ -28,13 +28,17 @@ type Load struct {
 // Outcome is what became of the requests of a Load.
 type Outcome struct {
 	Sent     int
-	Due      int // that had been sent, were every one in time
+	Due      int           // that had been sent, were every one in time
+	Pause    time.Duration // the longest in which none could be sent
 	Failures []Failure
 }
 
-// Starved says whether more than a tenth could not even be sent in time: a machine that is
-// so busy does not serve them in time either.
-func (o Outcome) Starved() bool { return o.Sent < o.Due*9/10 }
+// tooLong is a pause in which a proxy's check of an app, for which it has a second, may fail.
+const tooLong = 800 * time.Millisecond
+
+// Starved says whether more than a tenth could not even be sent in time, or none for a moment:
+// a machine that is so busy does not serve them in time either.
+func (o Outcome) Starved() bool { return o.Sent < o.Due*9/10 || o.Pause > tooLong }
 
 // FailedBefore returns how many of the failed requests were sent before then.
 func (o Outcome) FailedBefore(then time.Time) (n int) {
@@ -88,6 +92,7 @@ func (l *Load) run(rate int) {
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	start := time.Now()
+	latest, pause := start, time.Duration(0)
 	ticks := time.NewTicker(time.Second / time.Duration(rate))
 	defer ticks.Stop()
 	for {
@@ -95,9 +100,12 @@ func (l *Load) run(rate int) {
 		case <-l.stop:
 			l.mu.Lock()
 			l.outcome.Due = int(time.Since(start).Seconds() * float64(rate))
+			l.outcome.Pause = max(pause, time.Since(latest))
 			l.mu.Unlock()
 			return
 		case <-ticks.C:
+			now := time.Now()
+			latest, pause = now, max(pause, now.Sub(latest))
 			sending.Go(l.send)
 		}
 	}
