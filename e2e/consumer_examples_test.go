@@ -80,7 +80,8 @@ ENTRYPOINT ["/bin/sh", "-c", "exec /traefik $(sed -n 's/.*endpoints: .\"\\([^\"]
 		t.Fatalf("%d commands in\n%s", len(puts), readme)
 	}
 	for _, put := range puts {
-		if _, err := s.do(slices.Concat([]string{"exec", "-T", "-e", "ETCDCTL_API=3", "etcd"}, strings.Fields(put[1]), put[2:])...); err != nil {
+		command := slices.Concat([]string{"exec", "-T", "-e", "ETCDCTL_API=3", "etcd"}, strings.Fields(put[1]), put[2:])
+		if err := poll(t, time.Minute, func() error { _, err := s.do(command...); return err }); err != nil { // etcd may not answer yet
 			t.Fatal(err)
 		}
 	}
