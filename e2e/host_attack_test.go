@@ -215,6 +215,7 @@ func TestP11RefusalsInTheLog(t *testing.T) {
 		for _, answer := range ask(t, c, slices.Repeat([]string{request("GET", "/events"), request("GET", "/containers/x/json"), forged}, 17)...) {
 			wantRefused(t, "the list", answer, 0)
 		}
+		p.awaitLogged(t, "caller="+c.ID)
 		var lines []string
 		for line := range strings.Lines(p.stderr.String()) {
 			if strings.Contains(line, "msg=refused") && strings.Contains(line, c.ID) {
