@@ -168,17 +168,28 @@ func (e *Engine) Remove() error {
 	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
 }
 
-// killRest ends what a broken engine left: whatever was started in its folder.
+// killRest ends what a broken engine left: whatever was started in its folder. It waits for
+// their end, or they would go on to write into what is being removed.
 func (e *Engine) killRest() error {
-	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, file := range lines {
-		var pid int
-		line, _ := os.ReadFile(file)
-		if _, err := fmt.Sscanf(file, "/proc/%d/", &pid); err == nil && strings.Contains(string(line), e.dir+"/") {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil {
+			return err
+		}
+		left := false
+		for _, file := range lines {
+			var pid int
+			line, _ := os.ReadFile(file) // empty, once it has ended
+			if _, err := fmt.Sscanf(file, "/proc/%d/", &pid); err == nil && strings.Contains(string(line), e.dir+"/") {
+				left = true
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		if !left {
+			return nil
 		}
 	}
-	return err
+	return errors.New("processes of the engine do not end")
 }
 
 // unmount unmounts what is mounted in the engine's folder, the last one first.
