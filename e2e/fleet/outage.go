@@ -29,8 +29,8 @@ type outage struct {
 // suffer kills etcd, brings it back, and waits until all instances are, too.
 func (b *bed) suffer(ctx context.Context, o *outage) error {
 	before := cpu()
-	o.killed = time.Now()
 	b.etcd.Kill()
+	o.killed = time.Now() // not before: what it still answered brings nobody back
 	if o.wiped {
 		if err := b.etcd.LoseData(); err != nil {
 			return err
