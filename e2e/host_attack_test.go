@@ -94,7 +94,7 @@ func decode(t *testing.T, out string) (answers []string) {
 // askHere is ask from this process, which is in no container.
 func askHere(t *testing.T, folder, request string) (answer string) {
 	t.Helper()
-	err := poll(t, 20*time.Second, func() (err error) {
+	err := poll(t, time.Minute, func() (err error) {
 		if answer, err = tryHere(folder, request); strings.HasPrefix(answer, "HTTP/1.1 503 ") || strings.HasPrefix(answer, "HTTP/1.1 429 ") {
 			err = fmt.Errorf("it has no time: %s", answer)
 		}

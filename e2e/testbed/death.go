@@ -8,7 +8,7 @@ import (
 	"dockreg/probe/pidfd"
 )
 
-// AwaitDeath delivers when the process with that number ended, or a minute later.
+// AwaitDeath delivers when the process with that number ended, or five minutes later.
 func AwaitDeath(pid int) (<-chan time.Time, error) {
 	process, err := pidfd.Hold(pid)
 	if err != nil {
@@ -17,7 +17,7 @@ func AwaitDeath(pid int) (<-chan time.Time, error) {
 	died := make(chan time.Time, 1)
 	go func() {
 		defer process.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
 		_ = process.Await(ctx)
 		died <- time.Now()

@@ -123,7 +123,7 @@ func (e *Engine) Stop() error {
 	}
 	defer func() { e.daemon = nil }()
 	_ = e.daemon.Process.Signal(syscall.SIGTERM)
-	late := time.AfterFunc(30*time.Second, func() { _ = e.daemon.Process.Kill() })
+	late := time.AfterFunc(commandTimeout, func() { _ = e.daemon.Process.Kill() })
 	defer late.Stop()
 	return e.daemon.Wait()
 }
