@@ -93,7 +93,7 @@ func TestP11NoDockerSocketInTheContainer(t *testing.T) {
 			out, err := c.Exec("sh", "-c", command)
 			for _, words := range want {
 				if !strings.Contains(out, words) {
-					return fmt.Errorf("%v, and no %q in\n%s", err, words, out)
+					return fmt.Errorf("%w, and no %q in\n%s", err, words, out)
 				}
 			}
 			return err
