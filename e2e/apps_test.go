@@ -166,8 +166,8 @@ func TestP1CrashInAnotherPIDNamespace(t *testing.T) {
 	start := time.Now()
 	beside := keep(t)(docker.Run("--network", "container:"+w.ID, "-v", "/var/run/docker.sock:/var/run/docker.sock",
 		"--entrypoint", "dockreg", apps, "--port", "8000", "--etcd", etcd.URL, "--ip", docker.Gateway,
-		"--key", "beside", "--interval", "1m", "--ttl", "2m", "--log-level", "debug"))
-	key := strings.Replace(w.key, "/service/", "/beside/", 1)
+		"--key", "beside-a-crash", "--interval", "1m", "--ttl", "2m", "--log-level", "debug"))
+	key := strings.Replace(w.key, "/service/", "/beside-a-crash/", 1)
 	wantPut(t, w.keys, key, start, time.Minute)
 	b := &watched{beside, t, w.keys, key}
 	b.awaitLog(byPort, 1)
