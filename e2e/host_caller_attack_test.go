@@ -118,7 +118,7 @@ print(json.dumps([ask(r) for r in (about_self, about_self.replace("self", sys.ar
 		}
 		answer <- out
 	}()
-	err := poll(t, 20*time.Second, func() error {
+	err := poll(t, 50*time.Second, func() error { // a busy Docker may be late to start it
 		pids, err := os.ReadFile(filepath.Join(filepath.Dir(groups[0]), "cgroup.procs"))
 		if err != nil {
 			return err

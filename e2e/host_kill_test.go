@@ -64,7 +64,7 @@ func TestP11OutOfMemory(t *testing.T) {
 	gone := wantGone(t, keys, key, start, 30*time.Second)
 	t.Logf("key gone %s after the first process died", gone.At.Sub(<-died))
 	// Docker takes note later than the key goes, and doesn't always hear why.
-	if err := poll(t, 20*time.Second, func() error {
+	if err := poll(t, time.Minute, func() error {
 		if how, err := c.Do("inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}"); err != nil || how != "false 137" {
 			return fmt.Errorf("docker says of its end: %q, %w", how, err)
 		}
