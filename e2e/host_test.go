@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,7 +94,7 @@ func TestP11NoDockerSocketInTheContainer(t *testing.T) {
 			out, err := c.Exec("sh", "-c", command)
 			for _, words := range want {
 				if !strings.Contains(out, words) {
-					return fmt.Errorf("%w, and no %q in\n%s", err, words, out)
+					return errors.Join(err, fmt.Errorf("no %q in\n%s", words, out))
 				}
 			}
 			return err
