@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -40,14 +41,10 @@ const tooLong = 800 * time.Millisecond
 // a machine that is so busy does not serve them in time either.
 func (o Outcome) Starved() bool { return o.Sent < o.Due*9/10 || o.Pause > tooLong }
 
-// FailedBefore returns how many of the failed requests were sent before then.
-func (o Outcome) FailedBefore(then time.Time) (n int) {
-	for _, f := range o.Failures {
-		if f.At.Before(then) {
-			n++
-		}
-	}
-	return n
+// Since returns the outcome without the failures of requests that were sent before then.
+func (o Outcome) Since(then time.Time) Outcome {
+	o.Failures = slices.DeleteFunc(slices.Clone(o.Failures), func(f Failure) bool { return f.At.Before(then) })
+	return o
 }
 
 // Failure is one request that was not answered with 200, and when it was sent.
