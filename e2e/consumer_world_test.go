@@ -74,7 +74,7 @@ var everyKind = []string{"plain", "hostport:hosts/web", "grpc:grpc/web", "dns:we
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	own, err := testbed.StartEtcd(docker.Gateway)
+	own, err := testbed.StartVolatileEtcd(docker.Gateway)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func testMain(m *testing.M) (int, error) {
 	default:
 		fmt.Printf("e2e: every test with containers is skipped: %v\n", err)
 	}
-	if etcd, err = testbed.StartEtcd(host); err != nil {
+	if etcd, err = testbed.StartVolatileEtcd(host); err != nil {
 		return 0, err
 	}
 	defer etcd.Stop()

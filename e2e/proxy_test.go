@@ -72,7 +72,7 @@ func startProxies(t *testing.T) *followed {
 	t.Helper()
 	f := &followed{}
 	var err error
-	if f.etcd, err = testbed.StartEtcd(docker.Gateway); err != nil {
+	if f.etcd, err = testbed.StartVolatileEtcd(docker.Gateway); err != nil {
 		t.Fatal(err)
 	}
 	f.stopEtcd = sync.OnceFunc(f.etcd.Stop)

@@ -44,7 +44,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An etcd of its own, so that no other test's keys show.
-	own, err := testbed.StartEtcd(docker.Gateway)
+	own, err := testbed.StartVolatileEtcd(docker.Gateway)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,13 @@ type Etcd struct {
 }
 
 // StartEtcd runs an etcd that listens on host, on a port that is free there.
-func StartEtcd(host string) (*Etcd, error) {
+func StartEtcd(host string) (*Etcd, error) { return startEtcd(host, false) }
+
+// StartVolatileEtcd is StartEtcd, of one that does not wait for the disk: one on which images
+// are built lets a write wait for seconds, beyond what a stop has for its deregistering.
+func StartVolatileEtcd(host string) (*Etcd, error) { return startEtcd(host, true) }
+
+func startEtcd(host string, volatile bool) (*Etcd, error) {
 	port, err := LowPort(host)
 	if err != nil {
 		return nil, err
@@ -47,6 +53,7 @@ func StartEtcd(host string) (*Etcd, error) {
 	config := embed.NewConfig()
 	config.Dir = dir
 	config.LogLevel = "fatal"
+	config.UnsafeNoFsync = volatile
 	clientURL, err := url.Parse(e.URL)
 	if err != nil {
 		return nil, err
