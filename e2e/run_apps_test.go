@@ -34,7 +34,7 @@ func TestRunInScratch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, keys, key := registeredIn(t, append(args, scratch), []string{"--restart", "on-failure"}, "/app")
+			c, keys, key := registeredIn(t, append(args, "-e", lateStart, scratch), []string{"--restart", "on-failure"}, "/app")
 			answer, err := get(t, strings.TrimPrefix(key, "/service/"))
 			if answer != "Hello from scratch\n" || err != nil {
 				t.Errorf("the app answered %q, %v", answer, err)
@@ -194,7 +194,7 @@ func TestRunCrashTakesTheKeyFirst(t *testing.T) {
 	t.Parallel()
 	var took []time.Duration
 	for range either(3, 1) { // each is started again after a pause that is twice as long
-		c, keys, key := enteredAndRegistered(t, []string{"--restart", "on-failure", "--interval", "1m", "--ttl", "2m"}, node...)
+		c, keys, key := registeredIn(t, []string{"-e", lateStart, apps}, []string{"--restart", "on-failure", "--interval", "1m", "--ttl", "2m"}, node...)
 		for range 5 {
 			killed, err := c.Signal("KILL", "node")
 			if err != nil {

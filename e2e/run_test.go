@@ -27,6 +27,10 @@ func enteredIn(t *testing.T, image, flags []string, command ...string) *testbed.
 // node is an app that answers.
 var node = []string{"node", "/srv/app.js"}
 
+// lateStart has an app take two seconds to listen. One that is started again listens after a
+// fifth of a second else, and then nobody takes its key away any more if etcd was no faster.
+const lateStart = "START_DELAY=2"
+
 // enteredAndRegistered is entered, and waits for the key.
 func enteredAndRegistered(t *testing.T, flags []string, command ...string) (c *testbed.Container, keys *testbed.Keys, key string) {
 	t.Helper()
@@ -72,7 +76,7 @@ func TestRunSeesACrash(t *testing.T) {
 func TestRunRestarts(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
-	c, keys, key := enteredAndRegistered(t, []string{"--restart", "on-failure"}, node...)
+	c, keys, key := registeredIn(t, []string{"-e", lateStart, apps}, []string{"--restart", "on-failure"}, node...)
 	for range 3 {
 		killed, err := c.Signal("KILL", "node")
 		if err != nil {
