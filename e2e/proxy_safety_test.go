@@ -37,7 +37,9 @@ func TestProxiesRepeatOnlyWhatIsSafe(t *testing.T) {
 		panic(http.ErrAbortHandler) // closes the connection, unanswered
 	})
 
-	client := http.Client{Timeout: 10 * time.Second}
+	// Each on a connection of its own: a proxy that loads its configuration anew may end an
+	// idle one at the moment at which a POST is sent on it.
+	client := http.Client{Timeout: 2 * busy, Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, p := range f.proxies {
 		// Until the one that does not answer has had a request of this method.
 		for _, method := range []string{http.MethodPost, http.MethodGet} {
@@ -81,17 +83,20 @@ func TestReloadLetsRequestsFinish(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	f := startProxies(t)
-	arrived, release := make(chan struct{}), make(chan struct{})
+	arrived, released := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release() // or a test that fails would wait for its server for ever
 	f.serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			arrived <- struct{}{}
-			<-release
+			<-released
 		}
 		_, _ = io.WriteString(w, "first")
 	})
 	f.wantAnswer(t, "first")
 
-	client := http.Client{Timeout: 2 * time.Minute}
+	// On connections of their own: an idle one may lead to a proxy that had the same IP before.
+	client := http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	answers := make(chan string, len(f.proxies))
 	for _, p := range f.proxies {
 		go func() { // with a POST, which nobody sends again
@@ -104,11 +109,15 @@ func TestReloadLetsRequestsFinish(t *testing.T) {
 			body, _ := io.ReadAll(response.Body)
 			answers <- string(body)
 		}()
-		<-arrived
+		select {
+		case <-arrived:
+		case answer := <-answers:
+			t.Fatalf("%s answered %q", p.image, answer)
+		}
 	}
 	f.serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "second") })
 	f.wantAnswer(t, "second")
-	close(release)
+	release()
 	for range f.proxies {
 		if answer := <-answers; answer != "first" {
 			t.Errorf("the request under way during a reload got %q", answer)
