@@ -110,7 +110,7 @@ func TestP10CommandsGetNoSecret(t *testing.T) {
 	t.Parallel()
 	port := startApp(t)
 	file := filepath.Join(t.TempDir(), "environment")
-	p := dockreg("--dry-run", "--port", port, "--host-port", port, "--ip", "127.0.0.1")
+	p := dockreg("--dry-run", "--port", port, "--host-port", port, "--ip", "127.0.0.1", "--interval", "1m", "--timeout", "1m", "--ttl", "5m")
 	p.Env = append(p.Env, "DOCKREG_ETCD="+strings.Replace(etcd.URL, "://", "://joe:hunter2@", 1), "DOCKREG_CHECK=exec:sh -c 'env >"+file+"' hunter2",
 		"DOCKREG_KEY=web", "OF_THE_APP=here")
 	_ = p.Run()
