@@ -39,7 +39,7 @@ func TestP3RestartOnAFixedPort(t *testing.T) {
 		keys := testbed.FollowKeys(t.Context(), m.Client, "/service/")
 		const ttl = 30 * time.Second // for a start on a busy machine
 		port := lowPort(t, "0.0.0.0")
-		c := keep(t)(docker.RunApp(image, m.URL, "-p", port+":8000", "-e", "DOCKREG_TTL="+ttl.String()))
+		c := keep(t)(docker.RunApp(image, m.URL, "-p", port+":8000", "-e", "DOCKREG_TTL="+ttl.String(), "-e", "DOCKREG_FALL=2"))
 		key := "/service/" + docker.Gateway + ":" + port
 		first := wantPut(t, keys, key, time.Time{}, time.Minute)
 		before, _ := keys.Get(key)
@@ -79,9 +79,10 @@ func TestP3TwoForOneAddress(t *testing.T) {
 	t.Parallel()
 	eachEtcd(t, func(t *testing.T, binary string) {
 		url, port, key, keys := contested(t, binary)
-		older := besideApp(t, url, port)
+		const fall = "--fall=2" // one probe that a busy machine is late with takes no key away
+		older := besideApp(t, url, port, fall)
 		older.awaitLogged(t, "msg=registered")
-		newer := besideApp(t, url, port)
+		newer := besideApp(t, url, port, fall)
 		newer.awaitLogged(t, "msg=registered")
 		older.awaitLogged(t, "standing by")
 		wantNoEvent(t, keys, key, 12*time.Second) // at least two renewals each
