@@ -54,6 +54,16 @@ func (s *soak) outage(ctx context.Context, c chance) error {
 	return nil
 }
 
+// graceSince is what exhaustion adds to a bound if the machine was seen to be too busy since etcd
+// began to answer: once those who ask it all the time are connected again, before which they
+// wait, busy or not.
+func (j *judge) graceSince(answered time.Time) time.Duration {
+	if j.busy.After(answered.Add(bound("P6") - slack)) {
+		return exhaustion
+	}
+	return 0
+}
+
 // backSince judges whether all keys are right, after etcd began to answer. It says
 // whether to ask again.
 func (j *judge) backSince(answered time.Time) bool {
@@ -64,7 +74,7 @@ func (j *judge) backSince(answered time.Time) bool {
 	case wrong == "":
 		f := j.findings["P6"]
 		f.seen, f.slowest = f.seen+1, max(f.slowest, took)
-	case took > bound("P6"):
+	case took > bound("P6")+j.graceSince(answered):
 		j.broken("P6", nil, "%s is not right %s after an outage", wrong, took)
 	default:
 		return true

@@ -150,8 +150,9 @@ func (s *soak) rest(ctx context.Context) (usual figures, err error) {
 		if err != nil {
 			return usual, err
 		}
-		// On a machine so busy that an app fails a probe, something is written.
-		if s.judge.failedProbes() == failed {
+		// On a machine so busy that an app fails a probe, something is written; and what an
+		// operator got no answer to may be done as late as this.
+		if s.judge.failedProbes() == failed && (after == before || !s.judge.doubts()) {
 			s.judge.rested(after - before)
 			break
 		}
@@ -165,6 +166,18 @@ func (j *judge) failedProbes() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.unproven
+}
+
+// doubts says whether an operator's doing may have been done while nothing else was.
+func (j *judge) doubts() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, a := range j.addresses {
+		if a.doubted.After(time.Now().Add(-doubt - idle)) {
+			return true
+		}
+	}
+	return false
 }
 
 // rested judges what was written while all was well.
