@@ -208,12 +208,17 @@ func fullBacklog(t *testing.T) (port int) {
 		t.Fatal(err)
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	for range 10 {
-		conn, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
-		if err != nil {
+	soon := patience // for the first, with which it is full: else it may be this machine that is late
+	for n := range 10 {
+		conn, err := net.DialTimeout("tcp", addr, soon)
+		switch {
+		case err != nil && n == 0:
+			t.Fatal(err)
+		case err != nil:
 			return port
 		}
 		t.Cleanup(func() { _ = conn.Close() })
+		soon = 100 * time.Millisecond
 	}
 	t.Fatal("the backlog doesn't fill")
 	return 0
