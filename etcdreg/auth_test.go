@@ -33,7 +33,7 @@ func secured(t *testing.T, s *server) *clientv3.Client {
 		t.Fatal("docs/security.md has no commands that add a role")
 	}
 	cmd := exec.Command("sh", "-e", "-c", string(commands[1]))
-	cmd.Env = append(os.Environ(), "ETCD="+s.url, "PASSWORD=secret", "ROOT_PASSWORD=root-secret")
+	cmd.Env = append(os.Environ(), "ETCD="+s.url, "PASSWORD=secret", "ROOT_PASSWORD=root-secret", "ETCDCTL_COMMAND_TIMEOUT=1m")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", commands[1], err, out)
 	}

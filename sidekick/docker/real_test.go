@@ -65,7 +65,7 @@ func start(t *testing.T, args ...string) (id string) {
 func TestRealEngine(t *testing.T) {
 	t.Parallel()
 	needEngine(t)
-	id := start(t, "--publish", "127.0.0.1::8000", realImage, "sleep", "60")
+	id := start(t, "--publish", "127.0.0.1::8000", realImage, "sleep", "600")
 	mapped := mustCommand(t, "port", id, "8000/tcp")
 	if at, err := netip.ParseAddrPort(mapped); err != nil || at.Addr().String() != "127.0.0.1" {
 		t.Fatalf("docker port says %q", mapped)
