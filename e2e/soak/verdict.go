@@ -98,7 +98,7 @@ func (j *judge) deleted(a *address, now time.Time) {
 		if !a.failing.IsZero() {
 			j.kept("P1", a.failing, now)
 		}
-	case j.resumed.After(from):
+	case j.resumed.After(j.within(from, now)):
 		why, a.damaged = "a resumed leader", true
 		j.revoked++
 	case slices.ContainsFunc(a.all, func(other *instance) bool { return other != i && other.ending.IsZero() }):
@@ -107,6 +107,15 @@ func (j *judge) deleted(a *address, now time.Time) {
 		j.broken("P5", a, "the key of %s was deleted, whose app passes", i.record)
 	}
 	j.log.Debug("deleted", "key", a.key, "by", why)
+}
+
+// within is how far back a leader may have been resumed that revokes leases now: it looks for
+// those that have run out twice a second, or later where the machine is busy.
+func (j *judge) within(from, now time.Time) time.Time {
+	if grace := j.grace(now); grace == exhaustion {
+		return from.Add(-grace)
+	}
+	return from
 }
 
 // due says since when the key should be there and is not, and by which promise; ""
