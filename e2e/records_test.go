@@ -32,7 +32,7 @@ func TestP11RecordsComeAndGoTogether(t *testing.T) {
 	for verb, words := range map[string]string{"kill": "its keys are gone", "stop": ""} {
 		name := "all" + verb
 		env, keys := kindsOf(name)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		events := etcd.Client.Watch(ctx, "", clientv3.WithFromKey(), clientv3.WithPrevKV(), clientv3.WithCreatedNotify())
 		<-events
