@@ -148,9 +148,18 @@ func LoggedAt(logs, words string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("nobody logged %q", words)
 }
 
-// Remove ends the container, whatever its state.
+// Remove ends the container, whatever its state. An engine that is busy gives up after 10 s on
+// a container that it has killed, and is asked again.
 func (c *Container) Remove() error {
 	_, err := docker(c.host, "rm", "-f", "-v", c.ID)
+	for try := 0; err != nil && try < 3; try++ {
+		time.Sleep(time.Second)
+		_, again := docker(c.host, "rm", "-f", "-v", c.ID)
+		if again == nil || strings.Contains(again.Error(), "No such container") { // it was, meanwhile
+			return nil
+		}
+		err = errors.Join(err, again)
+	}
 	return err
 }
 
