@@ -7,7 +7,6 @@ import (
 	"context"
 	"os"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,10 +21,6 @@ const (
 	running = 'r'
 	ended   = 'e'
 )
-
-// tellTimeout bounds how long a sidekick that does not read is waited for. The pipe takes
-// 65,536 words before that.
-const tellTimeout = 50 * time.Millisecond
 
 // Teller is the entrypoint's end.
 type Teller struct{ pipe *os.File }
@@ -45,10 +40,17 @@ func (t *Teller) Running() { t.tell(running) }
 // Ended says that the app's process has ended.
 func (t *Teller) Ended() { t.tell(ended) }
 
-// tell gives up on a sidekick that has ended, or reads nothing: it is started again, or killed.
+// tell tries once, and waits for nobody. The pipe takes 65,536 words from an app that comes and
+// goes before it is full; a sidekick that has read none of them hangs, and is killed at the stop.
+// It has no deadline: one that is over before the try, as on a machine that stood still, would
+// lose the word.
 func (t *Teller) tell(what byte) {
-	_ = t.pipe.SetWriteDeadline(time.Now().Add(tellTimeout))
-	_, _ = t.pipe.Write([]byte{what})
+	if conn, err := t.pipe.SyscallConn(); err == nil {
+		_ = conn.Write(func(fd uintptr) bool {
+			_, _ = unix.Write(int(fd), []byte{what})
+			return true
+		})
+	}
 }
 
 // Close says that the app does not come back: the sidekick is to deregister, and to end

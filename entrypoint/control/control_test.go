@@ -142,10 +142,15 @@ func TestTellsTheDeaf(t *testing.T) {
 	if _, err := teller.pipe.Write(make([]byte, 1<<16)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	teller.Ended()
-	if took := time.Since(began); took > 20*time.Second {
-		t.Errorf("took %s", took)
+	_ = teller.pipe.SetWriteDeadline(time.Time{})
+	quickest := time.Hour
+	for range 20 {
+		began := time.Now()
+		teller.Ended()
+		quickest = min(quickest, time.Since(began))
+	}
+	if quickest > 20*time.Millisecond {
+		t.Errorf("none took less than %s", quickest)
 	}
 	teller.Close()
 }
