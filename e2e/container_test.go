@@ -36,7 +36,7 @@ func TestRegistersWhereTheAppIsReachable(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	// Not that a single probe, late on a busy machine, writes something.
-	c, keys, key := registered(t, "-e", "DOCKREG_FALL=3")
+	c, keys, key := registered(t, "-e", "DOCKREG_FALL=2")
 
 	found, _ := keys.Get(key)
 	if found.Record != "running" {

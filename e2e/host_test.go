@@ -87,7 +87,7 @@ func TestP11NoDockerSocketInTheContainer(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	folder, host := startHost(t, "--etcd", etcd.URL)
-	c, keys, key := runAsked(t, folder, "-e", "DOCKREG_FALL=3") // not that a single probe is late
+	c, keys, key := runAsked(t, folder, "-e", "DOCKREG_FALL=2") // not that a single probe is late
 	wantDryRun := func(command string, want ...string) {
 		t.Helper()
 		if err := poll(t, time.Minute, func() error { // again, where a busy Docker was late
