@@ -1,7 +1,8 @@
 # dockreg: build, test, show. "make help" lists the targets.
 
 VERSION ?= $(shell git describe --tags 2>/dev/null || echo 1.0.0-dev)
-COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+# Of a fixed length: git's own choice grows with the clone, and is in the binary.
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 IMAGE   ?= dockreg
 ARCHS   ?= amd64 arm64
 BIN     := $(CURDIR)/.cache/bin

@@ -1,6 +1,11 @@
 package main
 
-import "testing"
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
 
 func TestVersionsOfGitDescribe(t *testing.T) {
 	t.Parallel()
@@ -23,6 +28,29 @@ func TestVersionsOfGitDescribe(t *testing.T) {
 	}
 	if got := version("1.2.3+4.gabc").tag(); got != "1.2.3-4.gabc" {
 		t.Errorf("an image's tag is %s", got)
+	}
+}
+
+// The commit is in the binary: from the same source it is the same text, in a clone that has
+// more commits, too, in which git abbreviates less.
+func TestCommitIsTheSameInEachClone(t *testing.T) {
+	t.Parallel()
+	build := func(length string) string {
+		command := exec.CommandContext(t.Context(), "make", "-C", "..", "--dry-run", "build-amd64", "VERSION=1.2.3")
+		for _, variable := range os.Environ() {
+			if !strings.HasPrefix(variable, "COMMIT=") && !strings.HasPrefix(variable, "MAKE") && !strings.HasPrefix(variable, "MFLAGS=") {
+				command.Env = append(command.Env, variable)
+			}
+		}
+		command.Env = append(command.Env, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=core.abbrev", "GIT_CONFIG_VALUE_0="+length)
+		out, err := command.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "main.commit=") {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	if small, large := build("7"), build("9"); small != large {
+		t.Errorf("%s\n%s", small, large)
 	}
 }
 
