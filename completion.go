@@ -33,7 +33,7 @@ func completionCommand() *cli.Command {
 			if err == nil {
 				_, err = fmt.Fprint(c.App.Writer, text)
 			}
-			return err
+			return unread(err)
 		},
 		BashComplete: func(c *cli.Context) { _, _ = fmt.Fprintln(c.App.Writer, "bash\nzsh\nfish") },
 	}

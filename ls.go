@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 	"unicode"
@@ -138,6 +140,15 @@ func writeTable(w io.Writer, rows []row, wide bool) error {
 		head = "\x1b[1m" + head + "\x1b[0m"
 	}
 	_, err := io.WriteString(w, head+"\n"+rest)
+	return unread(err)
+}
+
+// unread returns what went wrong in writing, which is nothing if whoever reads has enough, such
+// as head or grep -q.
+func unread(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
 	return err
 }
 
@@ -222,7 +233,7 @@ func writeJSON(w io.Writer, value any) error {
 	if err == nil {
 		_, err = w.Write(append(escaped(text), '\n'))
 	}
-	return err
+	return unread(err)
 }
 
 // escaped returns JSON that means the same, with nothing in it that a terminal acts on: in

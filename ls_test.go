@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -52,3 +55,27 @@ func TestJSONIsSafeToLookAt(t *testing.T) {
 		}
 	}
 }
+
+// Whoever reads may have enough, as head or grep -q has; a full disk is another thing.
+func TestReaderHasEnough(t *testing.T) {
+	t.Parallel()
+	rows := rowsOf(instances.Listing{Instances: []instances.Instance{{Key: "/service/10.1.0.101:80"}}}, nil)
+	for name, write := range map[string]func(io.Writer) error{
+		"ls":      func(w io.Writer) error { return writeTable(w, rows, true) },
+		"json":    func(w io.Writer) error { return writeObjects(w, rows) },
+		"targets": func(w io.Writer) error { return writeTargets(w, rows) },
+		"status":  status{Registered: true}.write,
+	} {
+		for _, cause := range []error{syscall.EPIPE, syscall.ENOSPC} {
+			err := write(broken{&os.PathError{Op: "write", Path: "/dev/stdout", Err: cause}})
+			if want := errors.Is(cause, syscall.ENOSPC); (err != nil) != want {
+				t.Errorf("%s, %v: %v", name, cause, err)
+			}
+		}
+	}
+}
+
+// broken is what can't be written to.
+type broken struct{ error }
+
+func (b broken) Write([]byte) (int, error) { return 0, b.error }

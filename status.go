@@ -177,5 +177,5 @@ func (s status) write(w io.Writer) error {
 		line("last fault", "%s ago: %s", span(s.FaultAgo), s.Fault)
 	}
 	line("version", "%s", s.Version)
-	return out.Flush()
+	return unread(out.Flush())
 }
