@@ -135,5 +135,9 @@ func ageOf(pid int, now time.Time) (time.Duration, error) {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
 		return 0, os.NewSyscallError("clock_gettime", err)
 	}
-	return time.Duration(up.Nano()) - time.Since(now) - time.Duration(started)*time.Second/ticks, nil
+	return time.Duration(up.Nano()) - time.Since(now) - afterBoot(started), nil
 }
+
+// afterBoot returns a number of ticks as a time. Multiplied by a second, those of three years
+// would be more than that holds.
+func afterBoot(started int64) time.Duration { return time.Duration(started) * (time.Second / ticks) }

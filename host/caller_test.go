@@ -87,4 +87,8 @@ func TestP11OlderKernel(t *testing.T) {
 	if age, err := ageOf(os.Getpid(), time.Now()); err != nil || age < 0 || age > time.Hour {
 		t.Errorf("this process is %s old, %v", age, err)
 	}
+	// Of a host that runs for years, too.
+	if years := 4 * 365 * 24 * time.Hour; afterBoot(int64(years/time.Second)*ticks) != years {
+		t.Errorf("%s after the boot is taken for %s", years, afterBoot(int64(years/time.Second)*ticks))
+	}
 }
