@@ -56,6 +56,27 @@ func TestJSONIsSafeToLookAt(t *testing.T) {
 	}
 }
 
+// Neither what a table shows nor a line of dockreg watch has anything in it
+// that one acts on, an address's zone, which may be any text, included.
+func TestTextIsSafeToLookAt(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{hostile, "/service/[fe80::1%\x1b[31m\n\u202e]:80"} {
+		i := instances.Instance{Key: key, Value: hostile}
+		var text bytes.Buffer
+		if err := writeTable(&text, rowsOf(instances.Listing{Instances: []instances.Instance{i}}, nil), true); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []instances.Kind{instances.Came, instances.Changed, instances.Went} {
+			if err := writeEvent(&text, io.Discard, instances.Event{Kind: kind, At: time.Now(), Instance: i}, false, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.ContainsFunc(text.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) || strings.Count(text.String(), "\n") != 5 {
+			t.Errorf("%q", text.String())
+		}
+	}
+}
+
 // Whoever reads may have enough, as head or grep -q has; a full disk is another thing.
 func TestReaderHasEnough(t *testing.T) {
 	t.Parallel()

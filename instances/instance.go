@@ -21,10 +21,13 @@ type Instance struct {
 	Modified   int64            // that of its latest writing
 }
 
-// Address returns what the key says that consumers dial; invalid: nothing.
+// Address returns what the key says that consumers dial; invalid: nothing. One with a zone is
+// none: it means nothing on other hosts, and may hold anything.
 func (i Instance) Address() netip.AddrPort {
 	for _, at := range record.AddressesIn(i.Key) {
-		return at
+		if at.Addr().Zone() == "" {
+			return at
+		}
 	}
 	return netip.AddrPort{}
 }
