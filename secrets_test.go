@@ -70,6 +70,10 @@ func TestP10EnvironmentHidesSecrets(t *testing.T) {
 		"a command":               {"DOCKREG_CHECK", "exec:check -p 'hunter2", "DOCKREG_CHECK"},
 		"a query":                 {"DOCKREG_CHECK", "http:x?token=hunter2", "DOCKREG_CHECK"},
 		"an unknown kind":         {"DOCKREG_CHECK", "curl -u joe:hunter2", "DOCKREG_CHECK"},
+		"etcd's URL as a domain":  {"DOCKREG_ETCD_DISCOVERY_SRV", "http://joe:hunter2@a:1", "DOCKREG_ETCD_DISCOVERY_SRV"},
+		"as a server's name":      {"DOCKREG_ETCD_SERVER_NAME", "http://joe:hunter2@a:1", "DOCKREG_ETCD_SERVER_NAME"},
+		"as a file":               {"DOCKREG_ETCD_CACERT", "http://joe:hunter2@a:1", "DOCKREG_ETCD_CACERT"},
+		"as a key":                {"DOCKREG_KEY", "http://joe:hunter2@a:1", "DOCKREG_KEY"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(tt.variable, tt.text)
