@@ -155,6 +155,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx in front would keep it until there are some KB
 	control := http.NewResponseController(w)
 	tick := time.NewTicker(newsEvery)
 	defer tick.Stop()

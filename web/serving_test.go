@@ -146,7 +146,11 @@ func TestEvents(t *testing.T) {
 			return n
 		}
 	}
-	told := next(get(t, http.MethodGet, url+"/events"))
+	first := get(t, http.MethodGet, url+"/events")
+	if first.Header.Get("X-Accel-Buffering") != "no" {
+		t.Errorf("nginx keeps what it is told: %v", first.Header)
+	}
+	told := next(first)
 	if n := told(); !n.All {
 		t.Errorf("the first word: %+v", n)
 	}
