@@ -121,11 +121,13 @@ func (f *follower) follow(ctx context.Context) error {
 	var client *clientv3.Client
 	var header *etcdserverpb.ResponseHeader
 	err := f.etcd.Ask(ctx, etcd.Timeout, func(ctx context.Context, c *clientv3.Client) error {
-		found, err := c.Get(ctx, f.prefixes[0], clientv3.WithCountOnly(), clientv3.WithPrefix())
-		if err != nil {
-			return fmt.Errorf("read keys: %w", err)
+		for _, prefix := range f.prefixes { // one of which may be refused
+			found, err := c.Get(ctx, prefix, clientv3.WithCountOnly(), clientv3.WithPrefix())
+			if err != nil {
+				return fmt.Errorf("read keys: %w", err)
+			}
+			client, header = c, found.Header
 		}
-		client, header = c, found.Header
 		return nil
 	})
 	if err != nil {

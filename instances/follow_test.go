@@ -223,6 +223,19 @@ func TestFollowTellsFewReasons(t *testing.T) {
 	})
 }
 
+// Where one prefix is refused, etcd can't be asked until it is not, and that is told once.
+func TestFollowOfARefusedPrefix(t *testing.T) {
+	t.Parallel()
+	following(t, []string{"/service/", "/skydns/"}, func(f *told) {
+		f.meanwhile(func() { f.refuse("/skydns/") })
+		f.at(time.Minute)
+		f.wantLast(t, 2, " permission denied")
+		f.refuse("")
+		f.at(time.Minute + mostPause)
+		f.wantLast(t, 1, " back")
+	})
+}
+
 // Where watches hear nothing of a change, what is known is held against what there is no more
 // than so many times.
 func TestFollowChecksFewTimes(t *testing.T) {

@@ -33,6 +33,7 @@ type store struct {
 	more      chan struct{} // closed when there is more of it
 	away      error         // in place of an answer
 	silent    bool          // watches are told of nothing
+	refused   string        // the prefix that may not be read
 	lists     int
 
 	client   *clientv3.Client
@@ -124,6 +125,13 @@ func (s *store) compact() {
 	s.compacted, s.history = s.revision, nil
 }
 
+// refuse has it refuse what is below a prefix.
+func (s *store) refuse(prefix string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = prefix
+}
+
 // listed is how often all keys were read.
 func (s *store) listed() int {
 	s.mu.Lock()
@@ -148,6 +156,8 @@ func (s *store) Range(_ context.Context, r *etcdserverpb.RangeRequest) (*etcdser
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.refused != "" && strings.HasPrefix(string(r.Key), s.refused):
+		return nil, rpctypes.ErrGRPCPermissionDenied
 	case r.Revision > s.revision:
 		return nil, rpctypes.ErrGRPCFutureRev
 	case r.Revision > 0 && r.Revision < s.revision:
@@ -207,6 +217,9 @@ func (s *store) since(next *int64, watch clientv3.Op) (answer clientv3.WatchResp
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answer.Header = s.header()
+	if s.refused != "" && strings.HasPrefix(string(watch.KeyBytes()), s.refused) {
+		answer.Canceled = true
+	}
 	if *next <= s.compacted {
 		answer.Canceled, answer.CompactRevision = true, s.compacted
 	}
