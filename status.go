@@ -36,6 +36,9 @@ func statusCommand(stdout io.Writer) *cli.Command {
 			if err := set.Read(c); err != nil {
 				return err
 			}
+			if err := set.Err(); err != nil {
+				return err
+			}
 			path, err := findStatus(what.Path())
 			if err != nil {
 				return err

@@ -51,6 +51,15 @@ func TestStatusSocket(t *testing.T) {
 	}
 }
 
+// P9: with a mistake it does not tell of another one, or in another form, than was meant.
+func TestP9StatusMistakes(t *testing.T) {
+	for _, args := range [][]string{{"--output", "yaml"}, {"--status-socket", "dockreg.sock"}} {
+		if r := runWith(append([]string{"status"}, args...)...); r.code != exitUsage || !strings.Contains(r.stderr, args[0]+` "`+args[1]+`": `) || r.stdout != "" {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+}
+
 // scarce is a listener for which there is no file for a while.
 type scarce struct {
 	net.Listener
