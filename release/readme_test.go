@@ -31,7 +31,7 @@ func TestMarkdownMarksCode(t *testing.T) {
 		"_etcd-client._tcp.DOMAIN":        "`_etcd-client._tcp.DOMAIN`",
 		"0.0.0.0 or ::":                   "0.0.0.0 or ::",
 		"etcd's members: all":             "etcd's members: all",
-		"/metrics, such as :9100 or":      "`/metrics`, such as `:9100` or",
+		"/metrics, such as :8379 or":      "`/metrics`, such as `:8379` or",
 		"fall x interval":                 "fall × interval",
 	} {
 		if got := markdown(text); got != want {

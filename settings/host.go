@@ -23,7 +23,7 @@ type Host struct {
 func (s *Set) Host() *Host {
 	h := &Host{etcd: s.Etcd(), docker: s.Docker()}
 	h.listen = add(s, define(groupRuns, "listen", "PATH", engine.HostSocket, "the socket for containers, which mount its folder"), parseListen)
-	h.metrics = add(s, define(groupRuns, "metrics", "ADDR", "", "where Prometheus reads /metrics of all sidekicks of this host,\nsuch as :9100 or 127.0.0.1:9100; by default nowhere"), parseListenAddress)
+	h.metrics = add(s, define(groupRuns, "metrics", "ADDR", "", "where Prometheus reads /metrics of all sidekicks of this host,\nsuch as :8379 or 127.0.0.1:8379; by default nowhere"), parseListenAddress)
 	h.ips = addList(s, define(groupRuns, "ip", "ADDR", "", "IP at which consumers dial this host, if it is none of the host's\ninterfaces; may be repeated"), parseIPs)
 	h.docker.address.Usage = "Docker: a path or unix:///path; DOCKER_HOST too says so"
 	h.etcd.urls.Usage = "etcd's members, comma-separated or repeated: http://host:port,\nhttps://host:port or host:port; without one of these two, no\nlast will is taken"

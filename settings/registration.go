@@ -53,7 +53,7 @@ func (s *Set) Registration(agent string) *Registration {
 		dryRun:    add(s, define(groupRuns, "dry-run", "", "", "find everything out, probe once, write nothing; say whether the\napp would be registered, and exit with 0, or why not, and with 1\n(2: a setting has to change)"), parseBool),
 	}
 	r.status = s.statusPath("the socket at which dockreg status asks, or off; by default\n/run/dockreg-PORT.sock, or in /tmp or /dev/shm")
-	r.metrics = add(s, define(groupRuns, "metrics", "ADDR", "", "where Prometheus reads /metrics, such as :9100 or\n127.0.0.1:9100; by default nowhere"), parseListenAddress)
+	r.metrics = add(s, define(groupRuns, "metrics", "ADDR", "", "where Prometheus reads /metrics, such as :8379 or\n127.0.0.1:8379; by default nowhere"), parseListenAddress)
 	r.check.secret, r.check.isCommand = true, probe.IsCommand
 	r.docker.unless(r.hostPort.setting)
 	s.advise(docker.ErrNoHostIP, "give the host's IP that consumers dial, such as --ip 10.1.0.101")

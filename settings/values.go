@@ -32,7 +32,7 @@ func parsePort(text string) (uint16, error) {
 func parseListenAddress(text string) (string, error) {
 	host, port, err := net.SplitHostPort(text)
 	if _, notIP := netip.ParseAddr(host); err != nil || !isPort(port) || host != "" && notIP != nil {
-		return "", errors.New("not an address to listen at; give a port with a colon, or an IP and a port: :9100 or 127.0.0.1:9100")
+		return "", errors.New("not an address to listen at; give a port with a colon, or an IP and a port: :8379 or 127.0.0.1:8379")
 	}
 	return text, nil
 }

@@ -16,13 +16,13 @@ var (
 		"port": "0", "ip": "::", "host-port": "65536", "key": "/service", "etcd": "ftp://a:1", "ttl": "8500ms", "check": "ping", "interval": "0s",
 		"timeout": "0s", "rise": "0", "fall": "-1", "docker": "ssh://host", "container": "x", "drain": "-1s", "dry-run": "maybe", "log-level": "loud", "log-format": "xml",
 		"etcd-cacert": "/proc/no/ca", "etcd-cert": "/proc/no/cert", "etcd-key": "/proc/no/key", "etcd-server-name": "a:1", "etcd-user": "joe:…", "etcd-password-file": "/proc/no/password",
-		"etcd-discovery-srv": "a:1", "record": "dns", "meta": "x", "weight": "0", "host-name": "a/b", "status-socket": "run/s", "metrics": "9100",
+		"etcd-discovery-srv": "a:1", "record": "dns", "meta": "x", "weight": "0", "host-name": "a/b", "status-socket": "run/s", "metrics": "8379",
 	}
 	good = map[string]string{
 		"port": "8000", "ip": "10.1.0.101", "host-port": "9000", "key": "web", "etcd": "a:1", "ttl": "30s", "check": "tcp", "interval": "6s",
 		"timeout": "2s", "rise": "2", "fall": "2", "docker": "/run/d.sock", "container": "web", "drain": "1s", "dry-run": "true", "log-level": "warn", "log-format": "json",
 		"etcd-cacert": certFile, "etcd-cert": certFile, "etcd-key": keyFile, "etcd-server-name": "etcd-1", "etcd-user": "joe", "etcd-password-file": passwordFile,
-		"etcd-discovery-srv": "example.org", "record": "dns:web.svc.example", "meta": "version=2", "weight": "10", "host-name": "app-1", "status-socket": "/run/s", "metrics": ":9100",
+		"etcd-discovery-srv": "example.org", "record": "dns:web.svc.example", "meta": "version=2", "weight": "10", "host-name": "app-1", "status-socket": "/run/s", "metrics": ":8379",
 	}
 	// beside is a setting that another one is wrong without.
 	beside = map[string]string{"meta": "record", "weight": "record", "host-name": "record", "etcd-cert": "etcd-key", "etcd-key": "etcd-cert", "etcd-user": "etcd-password-file", "etcd-password-file": "etcd-user"}
