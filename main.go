@@ -20,6 +20,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"dockreg/entrypoint"
 	"dockreg/probe"
 	"dockreg/settings"
 	"dockreg/sidekick"
@@ -89,12 +90,16 @@ func versionCommand() *cli.Command {
 
 // run builds the command tree and runs it. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
+	usage := exitUsage
+	if args[0] == sidekickName {
+		usage = entrypoint.ExitUsage
+	}
 	app := registerCommand(stdout, stderr)
 	app.Commands = []*cli.Command{runCommand(stdout, stderr), hostCommand(stderr), lsCommand(stdout, stderr), watchCommand(stdout, stderr), statusCommand(stdout), webCommand(stderr), completionCommand(), versionCommand()}
 	own := ownArgs(app, args)
 	if err := unquoted(own); err != nil {
 		complain(stderr, err)
-		return exitUsage
+		return usage
 	}
 	err := app.Run(args)
 	if code, ok := err.(exitError); ok { //nolint:errorlint // nothing wraps it
@@ -110,7 +115,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = showHelp(app, args)
 	case errors.As(err, &mistakes), errors.As(err, &permanent), library:
 		complain(stderr, err)
-		return exitUsage
+		return usage
 	}
 	if err != nil {
 		complain(stderr, err)
