@@ -57,8 +57,12 @@ func prepare(args []string) {
 		ignoreTerminal()
 	}
 	// These are notified, and not ignored, which a command that a probe runs would inherit:
-	// HUP means nothing here, and PIPE would make a closed stderr deadly.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
+	// PIPE would make a closed stderr deadly, and HUP means nothing, except to who shows people
+	// what happens: they have gone, and nothing may happen for days.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if len(args) < 2 || args[1] != "watch" {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	// As a container's first process, it is the parent of all whose own has ended. An
 	// entrypoint does more.
 	if os.Getpid() == 1 && !entrypoint {
