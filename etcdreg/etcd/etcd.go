@@ -103,8 +103,9 @@ func (c *Client) Within(usual time.Duration) time.Duration { return c.patience.o
 // goes to the next member then. An end of ctx, the caller's own, says nothing about the
 // member.
 func (c *Client) Do(ctx context.Context, within time.Duration, request func(context.Context, *clientv3.Client) error) error {
-	began, member := time.Now(), c.Member()
+	began := time.Now()
 	client, err := c.connect(ctx, within)
+	member := c.Member() // which may be another one than before
 	if c.config.Requested != nil {
 		defer func() { c.config.Requested(member, time.Since(began), err) }()
 	}
