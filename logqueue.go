@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	"dockreg/settings"
@@ -15,6 +17,8 @@ const (
 	queuedLines = 1000
 	// flushTimeout is how long the end waits for it.
 	flushTimeout = 500 * time.Millisecond
+	// roomPause is how often a reader that is late is tried again.
+	roomPause = 10 * time.Millisecond
 )
 
 // logQueue is a Writer that never blocks, for the log of a command that has something
@@ -73,7 +77,7 @@ func (q *logQueue) tellDropped() []byte {
 func (q *logQueue) pass() {
 	defer close(q.ended)
 	for line := range q.lines {
-		_, _ = q.to.Write(line)
+		q.write(line)
 		if len(q.lines) > 0 {
 			continue
 		}
@@ -81,8 +85,21 @@ func (q *logQueue) pass() {
 		told := q.tellDropped()
 		q.mu.Unlock()
 		if told != nil {
-			_, _ = q.to.Write(told)
+			q.write(told)
 		}
+	}
+}
+
+// write waits for room. Standard error may be one file with an app's, and that one, as Node
+// does, may have set it not to block: a write fails then where it would wait, in the middle of a
+// line perhaps.
+func (q *logQueue) write(line []byte) {
+	for {
+		n, err := q.to.Write(line)
+		if line = line[n:]; !errors.Is(err, syscall.EAGAIN) {
+			return
+		}
+		time.Sleep(roomPause)
 	}
 }
 

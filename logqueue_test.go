@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"dockreg/settings"
 )
@@ -82,4 +85,38 @@ func TestP2EndDoesNotWaitForTheLog(t *testing.T) {
 		}
 		close(reader.goOn)
 	})
+}
+
+// P2: a standard error that an app beside it has set not to block, as Node does, loses no line,
+// nor a part of one, while nobody reads it.
+func TestP2LogThatAnAppSetNotToBlock(t *testing.T) {
+	t.Parallel()
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.NewFile(uintptr(ends[1]), "stderr")
+	t.Cleanup(func() { _ = stderr.Close() })
+	for _, end := range ends { // of stderr it is too late for Go's own poller
+		if err := unix.SetNonblock(end, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := os.NewFile(uintptr(ends[0]), "reader")
+	t.Cleanup(func() { _ = reader.Close() })
+	log, flush := startLog(logsOf(t), stderr)
+	const lines = 300 // more than a pipe takes
+	long := strings.Repeat("x", 1000)
+	for n := range lines {
+		log.Info("line", "text", long, "n", n)
+	}
+	time.Sleep(2 * roomPause) // nobody reads
+	_ = reader.SetReadDeadline(time.Now().Add(10 * time.Second))
+	all := bufio.NewScanner(reader)
+	for n := range lines {
+		if want := fmt.Sprintf("level=INFO msg=line text=%s n=%d", long, n); !all.Scan() || !strings.HasSuffix(all.Text(), want) {
+			t.Fatalf("line %d is\n%s\n%v", n, all.Text(), all.Err())
+		}
+	}
+	flush()
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"dockreg/entrypoint"
 	"dockreg/probe"
 	"dockreg/settings"
 	"dockreg/sidekick"
@@ -56,8 +57,12 @@ func prepare(args []string) {
 		ignoreTerminal()
 	}
 	// These are notified, and not ignored, which a command that a probe runs would inherit:
-	// HUP means nothing here, and PIPE would make a closed stderr deadly.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
+	// PIPE would make a closed stderr deadly, and HUP means nothing, except to who shows people
+	// what happens: they have gone, and nothing may happen for days.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if len(args) < 2 || args[1] != "watch" {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	// As a container's first process, it is the parent of all whose own has ended. An
 	// entrypoint does more.
 	if os.Getpid() == 1 && !entrypoint {
@@ -89,12 +94,16 @@ func versionCommand() *cli.Command {
 
 // run builds the command tree and runs it. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
+	usage := exitUsage
+	if args[0] == sidekickName {
+		usage = entrypoint.ExitUsage
+	}
 	app := registerCommand(stdout, stderr)
 	app.Commands = []*cli.Command{runCommand(stdout, stderr), hostCommand(stderr), lsCommand(stdout, stderr), watchCommand(stdout, stderr), statusCommand(stdout), webCommand(stderr), completionCommand(), versionCommand()}
 	own := ownArgs(app, args)
 	if err := unquoted(own); err != nil {
 		complain(stderr, err)
-		return exitUsage
+		return usage
 	}
 	err := app.Run(args)
 	if code, ok := err.(exitError); ok { //nolint:errorlint // nothing wraps it
@@ -110,7 +119,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = showHelp(app, args)
 	case errors.As(err, &mistakes), errors.As(err, &permanent), library:
 		complain(stderr, err)
-		return exitUsage
+		return usage
 	}
 	if err != nil {
 		complain(stderr, err)

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"dockreg/entrypoint"
 )
 
 // TestMain takes away what the one who runs the tests has set.
@@ -272,5 +274,15 @@ func TestHelpOfAnApp(t *testing.T) {
 	}
 	if r := runWith(strings.Fields("run --port 0 --help")...); r.code != 0 || !strings.HasPrefix(r.stdout, "dockreg run: ") {
 		t.Errorf("its own help: %+v", r)
+	}
+}
+
+// A sidekick of dockreg run tells a wrong setting from what Go ends a process with that it can't
+// start, which is 2.
+func TestSidekicksExitCode(t *testing.T) {
+	for _, args := range [][]string{{"run", "true"}, {"run", "--check", "exec:x", "-h", "true"}} {
+		if code := run(append([]string{sidekickName}, args...), io.Discard, io.Discard); code != entrypoint.ExitUsage {
+			t.Errorf("exit code %d of %q, want %d", code, args, entrypoint.ExitUsage)
+		}
 	}
 }

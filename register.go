@@ -134,10 +134,13 @@ func (r *registration) live(parent context.Context, app *control.App) error {
 	log.Info("starting", attrs...)
 	if path, wanted := r.what.Status(); wanted {
 		told, err := serveStatus(parent, path, r.what.Port(), func() any { return statusOf(s, registry) })
-		if err != nil {
-			log.Debug("dockreg status can't ask here", "err", err)
-		} else {
+		switch {
+		case err == nil:
 			defer told.Close()
+		case path == "": // nowhere can be written to
+			log.Debug("dockreg status can't ask here", "err", err)
+		default:
+			log.Warn("dockreg status can't ask at the socket that was wanted", "err", err)
 		}
 	}
 	err = r.set.Advise(s.Run(ctx, hurry))

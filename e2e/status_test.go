@@ -93,3 +93,11 @@ func TestStatusOfNone(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// P9: a socket that was wanted, and can't be, is told of. Nobody wanted one of the usual ones.
+func TestP9StatusSocketThatCantBe(t *testing.T) {
+	t.Parallel()
+	const refusal = "dockreg status can't ask at the socket that was wanted"
+	port := startApp(t)
+	besideApp(t, etcd.URL, port, "--status-socket", "/proc/dockreg.sock").awaitLogged(t, refusal)
+}

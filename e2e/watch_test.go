@@ -265,3 +265,15 @@ func TestReadersNeedLittle(t *testing.T) {
 		}
 	})
 }
+
+// Who looked on has gone: dockreg watch ends with its terminal, though nothing happens that it
+// could not write there.
+func TestWatchEndsWithItsTerminal(t *testing.T) {
+	t.Parallel()
+	w := startWatch(t, "http://127.0.0.1:1")
+	w.want(t, "lost")
+	_ = w.Process.Signal(syscall.SIGHUP)
+	if code, took := w.wait(t, 30*time.Second); code != -1 {
+		t.Errorf("exit code %d after %s, want an end by the signal", code, took)
+	}
+}

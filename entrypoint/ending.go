@@ -85,7 +85,7 @@ func (r *run) appGone(code int, ran time.Duration) {
 func (r *run) sidekickGone(code int) {
 	switch r.phase {
 	case running:
-		if code == exitUsage {
+		if code == ExitUsage {
 			r.Log.Error("the sidekick can't register the app; its log says why. The app goes on without")
 			return
 		}

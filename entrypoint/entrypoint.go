@@ -44,9 +44,12 @@ const (
 	endTimeout = sidekick.StopBudget + moment
 	// moment is what a process takes to end, at the most, that is about to, or is killed.
 	moment = 500 * time.Millisecond
-	// exitUsage is the sidekick's exit code for what starting again won't help.
-	exitUsage = 2
 )
+
+// ExitUsage is the sidekick's exit code for what starting again won't help. It is not 2, with
+// which Go ends a process that it finds no thread for, as where the app has used up
+// docker run --pids-limit for a moment [measured].
+const ExitUsage = 3
 
 // phase is how far a stop has come.
 type phase int

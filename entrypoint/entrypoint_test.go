@@ -85,7 +85,7 @@ func TestSidekickEnds(t *testing.T) {
 	t.Parallel()
 	code, got := live(t, Entrypoint{}, map[string][]life{
 		"app":      {{never, 0, 0, nil, 0}},
-		"sidekick": {{sec, 134, 0, nil, 0}, {sec, 1, 0, nil, 0}, {10 * sec, 1, 0, nil, 0}, {sec, 2, 0, nil, 0}},
+		"sidekick": {{sec, 134, 0, nil, 0}, {sec, 1, 0, nil, 0}, {10 * sec, 2, 0, nil, 0}, {sec, ExitUsage, 0, nil, 0}},
 	}, asks{100 * sec, unix.SIGTERM})
 	if code != 0 {
 		t.Errorf("exit code %d", code)

@@ -24,6 +24,7 @@ type journal struct {
 // found is at the start, and after the address has changed.
 func (j *journal) found(msg string, at Place) {
 	j.key, j.saidRegistered = at.Records.Key(), false
+	j.standsBy("") // the key is another one
 	j.wanted()
 	j.board.registered(false)
 	j.board.set(func(now *Status) {
@@ -76,7 +77,8 @@ func (j *journal) gone() {
 		j.board.happened(Deregistered)
 		j.logger.Info("deregistered", "key", j.key, "took", time.Since(j.since))
 	}
-	j.saidRegistered, j.holder = false, ""
+	j.saidRegistered = false
+	j.standsBy("")
 }
 
 // disturbed is when the key may not be as it was any more.
@@ -96,18 +98,24 @@ func (j *journal) lost(err error, held bool) {
 	if held || j.holder != "" {
 		j.wanted()
 	}
-	j.holder = ""
+	j.standsBy("")
 }
 
 // taken is when another instance has the key.
 func (j *journal) taken(err error) {
 	j.board.registered(false)
-	j.board.set(func(now *Status) { now.Holder = err.Error() })
 	if j.holder != err.Error() {
 		j.board.happened(StoodBy)
 		j.logger.Warn("another instance has the key; standing by until it is gone", "err", err, "key", j.key)
 	}
-	j.saidRegistered, j.holder = false, err.Error()
+	j.saidRegistered = false
+	j.standsBy(err.Error())
+}
+
+// standsBy is why another instance has the key; empty: none has it, as far as is known.
+func (j *journal) standsBy(holder string) {
+	j.holder = holder
+	j.board.set(func(now *Status) { now.Holder = holder })
 }
 
 // failed is when the registry could not do as it was asked.

@@ -38,8 +38,23 @@ func TestStatus(t *testing.T) {
 		if s := w.side.Status(); s.Registered || s.Holder == "" {
 			t.Errorf("another instance has the key: %+v", s)
 		}
-		w.from(func() { w.register = ok })
+		w.from(func() { w.probe = refuse })
 		w.until(60 * time.Second)
+		if s := w.side.Status(); s.Registered || s.Holder != "" {
+			t.Errorf("the app does not pass, and nothing stands by: %+v", s)
+		}
+		w.from(func() { w.probe = ok })
+		w.until(70 * time.Second)
+		if s := w.side.Status(); s.Registered || s.Holder == "" {
+			t.Errorf("another instance still has the key: %+v", s)
+		}
+		w.from(func() { w.register = func(context.Context) error { return ErrLost }; w.probe = hang })
+		w.until(71 * time.Second)
+		if s := w.side.Status(); s.Registered || s.Holder != "" {
+			t.Errorf("the key is free, and to be earned: %+v", s)
+		}
+		w.from(func() { w.register, w.probe = ok, ok })
+		w.until(90 * time.Second)
 		if s := w.side.Status(); !s.Registered || s.Holder != "" {
 			t.Errorf("it is back: %+v", s)
 		}

@@ -42,7 +42,7 @@ type Config struct {
 	// PasswordFile holds at the time.
 	Username, Password, PasswordFile string
 	// Patience is how long an etcd is waited for, at most, that answers, but late.
-	// Less than a request's own timeout means nothing.
+	// Less than a request's own timeout means nothing, and so does more than etcd's, 7 s.
 	Patience time.Duration
 	// Log is told what is no error, if it is not nil.
 	Log *slog.Logger
@@ -66,7 +66,7 @@ type Client struct {
 // New returns a Client that has not contacted etcd yet.
 func New(c Config) *Client {
 	m := newMembers(c)
-	p := patience{most: max(Timeout, c.Patience)}
+	p := patience{most: max(Timeout, min(c.Patience, mostPatience))}
 	return &Client{
 		config:     c,
 		members:    m,
@@ -103,8 +103,9 @@ func (c *Client) Within(usual time.Duration) time.Duration { return c.patience.o
 // goes to the next member then. An end of ctx, the caller's own, says nothing about the
 // member.
 func (c *Client) Do(ctx context.Context, within time.Duration, request func(context.Context, *clientv3.Client) error) error {
-	began, member := time.Now(), c.Member()
+	began := time.Now()
 	client, err := c.connect(ctx, within)
+	member := c.Member() // which may be another one than before
 	if c.config.Requested != nil {
 		defer func() { c.config.Requested(member, time.Since(began), err) }()
 	}

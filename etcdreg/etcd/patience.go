@@ -11,6 +11,11 @@ import (
 // usual.
 type patience struct{ least, most time.Duration }
 
+// mostPatience is how long etcd itself takes for a request, at its defaults, before it gives it up
+// (config.ReqTimeout: 5 s, and twice the election timeout). Who says nothing for longer will not
+// say it: a load balancer, perhaps, that took the connection while there was no etcd behind it.
+const mostPatience = 7 * time.Second
+
 // grow follows a request that was not answered in time.
 func (p *patience) grow() { p.least = min(2*max(p.least, Timeout), p.most) }
 
