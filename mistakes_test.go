@@ -68,6 +68,7 @@ func TestP9Mistakes(t *testing.T) {
 		{instead("--ip", "[2001:db8::1]:8000"), `--ip "[2001:db8::1]:8000": an IP with a port`},
 		{instead("--ip", "[2001:db8::1]"), `--ip "[2001:db8::1]": an IP in brackets`},
 		{instead("--ip", "fe80::1%eth0"), `--ip "fe80::1%eth0": has a zone`},
+		{instead("--ip", "fe80::1"), `--ip "fe80::1": a link-local IP`},
 		{instead("--ip", "::ffff:10.1.0.101"), `--ip "::ffff:10.1.0.101": an IPv4 address written as IPv6; give 10.1.0.101`},
 		{instead("--ip", "host-1"), `--ip "host-1": not an IP address; give the host's IP`},
 		{instead("--ip", "10.1.0.256"), `--ip "10.1.0.256": not an IP address`},

@@ -116,7 +116,7 @@ func (f *followed) oddKeysAndDeadHosts(t *testing.T) {
 	odd := []string{
 		"[2001:db8::1]:32768", nobody + ":8001", nobody + ":8002", nobody + ":8003", docker.Gateway + ":1",
 		"not an address", "10.1.0.101", "10.1.0.101:0", "10.1.0.101:99999", "999.1.0.101:80", "localhost:80",
-		"web/10.1.0.101:80", `";{}`, "",
+		"web/10.1.0.101:80", `";{}`, "", "2001:db8::1:32768", "]10.1.0.101:80",
 	}
 	unlessStarved(t, func() []testbed.Outcome {
 		stop := f.load(t)

@@ -73,7 +73,7 @@ func (i Instance) dialable() error {
 	case i.Address.Port() == 0:
 		return errors.New("nobody can dial port 0; give a port from 1 to 65535")
 	case ip.Zone() != "":
-		return fmt.Errorf("the address has a zone, which means nothing on other hosts; give %s", ip.WithZone(""))
+		return errors.New("the address has a zone, which means nothing on other hosts; give one that they can dial")
 	case ip.Is4In6():
 		return fmt.Errorf("the address is an IPv4 address written as IPv6; give %s", ip.Unmap())
 	}

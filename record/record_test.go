@@ -146,7 +146,7 @@ func TestNobodyDials(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"10.1.0.101:0":         "nobody can dial port 0; give a port from 1 to 65535",
-		"[fe80::1%eth0]:80":    "the address has a zone, which means nothing on other hosts; give fe80::1",
+		"[fe80::1%eth0]:80":    "the address has a zone, which means nothing on other hosts; give one that they can dial",
 		"[::ffff:10.1.0.1]:80": "the address is an IPv4 address written as IPv6; give 10.1.0.1",
 	} {
 		for _, k := range mustParse(t, "plain", "dns:web.svc.example", "/a={{.IP}}", "/a=b") {
