@@ -119,7 +119,7 @@ func TestEmptyEnvironment(t *testing.T) {
 // What is right is taken as it stands, except for what means the same.
 func TestValues(t *testing.T) {
 	for name, texts := range map[string]map[string]string{
-		"ip":   {"10.1.0.101": "10.1.0.101", "127.0.0.1": "127.0.0.1", "2001:DB8:0::1": "2001:db8::1", "fd00::1": "fe80::1"},
+		"ip":   {"10.1.0.101": "10.1.0.101", "127.0.0.1": "127.0.0.1", "2001:DB8:0::1": "2001:db8::1", "fd00::1": "fd00::1"},
 		"key":  {"a": "a", "service/web": "service/web", "...": "...", "a b/ünï:1": "a b/ünï:1", ".a/..b": ".a/..b"},
 		"etcd": {"a:1": "http://a:1", "http://a:65535/": "http://a:65535", "[::1]:1": "http://[::1]:1", "https://a:1 , https://b:1": "https://a:1,https://b:1"},
 		"docker": {
