@@ -77,7 +77,7 @@ func (q *logQueue) tellDropped() []byte {
 func (q *logQueue) pass() {
 	defer close(q.ended)
 	for line := range q.lines {
-		q.write(line)
+		writeLine(q.to, line, time.Time{})
 		if len(q.lines) > 0 {
 			continue
 		}
@@ -85,18 +85,18 @@ func (q *logQueue) pass() {
 		told := q.tellDropped()
 		q.mu.Unlock()
 		if told != nil {
-			q.write(told)
+			writeLine(q.to, told, time.Time{})
 		}
 	}
 }
 
-// write waits for room. Standard error may be one file with an app's, and that one, as Node
-// does, may have set it not to block: a write fails then where it would wait, in the middle of a
-// line perhaps.
-func (q *logQueue) write(line []byte) {
+// writeLine waits for room, until then if that is given. Standard error may be one file with an
+// app's, and that one, as Node does, may have set it not to block: a write fails then where it
+// would wait, in the middle of a line perhaps.
+func writeLine(to io.Writer, line []byte, until time.Time) {
 	for {
-		n, err := q.to.Write(line)
-		if line = line[n:]; !errors.Is(err, syscall.EAGAIN) {
+		n, err := to.Write(line)
+		if line = line[n:]; !errors.Is(err, syscall.EAGAIN) || !until.IsZero() && time.Now().After(until) {
 			return
 		}
 		time.Sleep(roomPause)

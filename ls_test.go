@@ -56,8 +56,8 @@ func TestJSONIsSafeToLookAt(t *testing.T) {
 	}
 }
 
-// Neither what a table shows nor a line of dockreg watch has anything in it
-// that one acts on, an address's zone, which may be any text, included.
+// Nothing that a table or a line of dockreg watch shows is something that a terminal acts on, not
+// even an address's zone, which may be any text.
 func TestTextIsSafeToLookAt(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{hostile, "/service/[fe80::1%\x1b[31m\n\u202e]:80"} {

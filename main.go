@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -57,8 +58,8 @@ func prepare(args []string) {
 		ignoreTerminal()
 	}
 	// These are notified, and not ignored, which a command that a probe runs would inherit:
-	// PIPE would make a closed stderr deadly, and HUP means nothing, except to who shows people
-	// what happens: they have gone, and nothing may happen for days.
+	// PIPE would make a closed stderr deadly. HUP means nothing, except to dockreg watch: whoever
+	// looked on has gone, and there may be nothing to write, and so to fail at, for days.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if len(args) < 2 || args[1] != "watch" {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
@@ -209,7 +210,8 @@ func complain(stderr io.Writer, err error) {
 	if errors.As(err, &toldError{}) {
 		return
 	}
+	until := time.Now().Add(flushTimeout)
 	for line := range strings.Lines(err.Error()) {
-		_, _ = fmt.Fprintln(stderr, "dockreg: "+strings.TrimSuffix(line, "\n"))
+		writeLine(stderr, []byte("dockreg: "+strings.TrimSuffix(line, "\n")+"\n"), until)
 	}
 }

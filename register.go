@@ -140,7 +140,7 @@ func (r *registration) live(parent context.Context, app *control.App) error {
 		case path == "": // nowhere can be written to
 			log.Debug("dockreg status can't ask here", "err", err)
 		default:
-			log.Warn("dockreg status can't ask at the socket that was wanted", "err", err)
+			log.Warn("can't listen at --status-socket; dockreg status can't ask here", "err", err)
 		}
 	}
 	err = r.set.Advise(s.Run(ctx, hurry))

@@ -72,6 +72,8 @@ func TestP10EnvironmentHidesSecrets(t *testing.T) {
 		"an unknown kind":         {"DOCKREG_CHECK", "curl -u joe:hunter2", "DOCKREG_CHECK"},
 		"etcd's URL as a domain":  {"DOCKREG_ETCD_DISCOVERY_SRV", "http://joe:hunter2@a:1", "DOCKREG_ETCD_DISCOVERY_SRV"},
 		"as a server's name":      {"DOCKREG_ETCD_SERVER_NAME", "http://joe:hunter2@a:1", "DOCKREG_ETCD_SERVER_NAME"},
+		"without a scheme":        {"DOCKREG_ETCD_SERVER_NAME", "joe:hunter2@a:1", "DOCKREG_ETCD_SERVER_NAME"},
+		"as an address":           {"DOCKREG_METRICS", "joe:hunter2@a:1", "DOCKREG_METRICS"},
 		"as a file":               {"DOCKREG_ETCD_CACERT", "http://joe:hunter2@a:1", "DOCKREG_ETCD_CACERT"},
 		"as a key":                {"DOCKREG_KEY", "http://joe:hunter2@a:1", "DOCKREG_KEY"},
 	} {

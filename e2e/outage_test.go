@@ -183,8 +183,8 @@ func TestP5SlowEtcd(t *testing.T) {
 				t.Errorf("%s was taken to be disturbed:\n%s", key, logs)
 			}
 		}
-		if deregistered == 0 {
-			t.Error("none was deregistered")
+		if deregistered < len(f.all)-1 {
+			t.Errorf("%d of %d were deregistered", deregistered, len(f.all))
 		}
 	})
 }

@@ -97,7 +97,7 @@ func TestStatusOfNone(t *testing.T) {
 // P9: a socket that was wanted, and can't be, is told of. Nobody wanted one of the usual ones.
 func TestP9StatusSocketThatCantBe(t *testing.T) {
 	t.Parallel()
-	const refusal = "dockreg status can't ask at the socket that was wanted"
+	const refusal = "can't listen at --status-socket; dockreg status can't ask here"
 	port := startApp(t)
 	besideApp(t, etcd.URL, port, "--status-socket", "/proc/dockreg.sock").awaitLogged(t, refusal)
 }

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// model is etcd as far as a Registry uses it: keys, revisions, leases, and Txns that
+// compare. It answers in a client's place, in etcd's own messages, so that ten
 // thousand interleavings take seconds. TestP3Interleavings holds it against real
 // servers.
 type model struct {

@@ -82,6 +82,3 @@ func (r real) history(key string, after int64) (events []*mvccpb.KeyValue, err e
 	}
 	return events, ctx.Err()
 }
-
-// model is etcd as far as a Registry uses it: keys, revisions, leases, and Txns that
-// compare. It answers in a client's place, in etcd's own messages, so that ten

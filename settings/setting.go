@@ -204,7 +204,7 @@ func (f *setting) blame(err error) {
 	if q := (*quoteError)(nil); errors.As(err, &q) {
 		text = q.text
 	}
-	if strings.Contains(text, "://") { // etcd's, perhaps, with its password, which belongs elsewhere
+	if user, _, ok := strings.Cut(text, "@"); ok && strings.Contains(user, ":") { // etcd's URL, perhaps, with its password, which belongs elsewhere
 		text = redact(text)
 	}
 	f.set.mistake("%s %q: %s", f.label(), text, err)

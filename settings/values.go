@@ -57,10 +57,10 @@ func parseIP(text string) (netip.Addr, error) {
 		return none, errors.New("an IP of many hosts, not of one; " + fix)
 	case ip.Zone() != "":
 		return none, errors.New("has a zone, which means nothing on other hosts; " + fix)
-	case ip.Is6() && !ip.Is4In6() && ip.IsLinkLocalUnicast():
-		return none, errors.New("a link-local IP, which means something in one network alone; " + fix)
 	case ip.Is4In6():
 		return none, fmt.Errorf("an IPv4 address written as IPv6; give %s", ip.Unmap())
+	case ip.Is6() && ip.IsLinkLocalUnicast():
+		return none, errors.New("a link-local IP, which means something in one network alone; " + fix)
 	}
 	return ip, nil
 }

@@ -152,7 +152,7 @@ func LoggedAt(logs, words string) (time.Time, error) {
 // a container that it has killed, and is asked again.
 func (c *Container) Remove() error {
 	_, err := docker(c.host, "rm", "-f", "-v", c.ID)
-	for try := 0; err != nil && try < 3; try++ {
+	for try := 0; err != nil && !strings.Contains(err.Error(), "No such container") && try < 3; try++ {
 		time.Sleep(time.Second)
 		_, again := docker(c.host, "rm", "-f", "-v", c.ID)
 		if again == nil || strings.Contains(again.Error(), "No such container") { // it was, meanwhile
