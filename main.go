@@ -49,12 +49,13 @@ func prepare(args []string) {
 	// A panic ends with SIGABRT then, and not with 2, which tells supervisord that
 	// starting again won't help.
 	debug.SetTraceback("crash")
-	entrypoint := len(args) > 1 && args[1] == "run" && args[0] != sidekickName
-	if !entrypoint { // whose limits are the app's
+	isSidekick := args[0] == sidekickName
+	isEntrypoint := len(args) > 1 && args[1] == "run" && !isSidekick
+	if !isEntrypoint { // whose limits are the app's
 		// Of this end there is no core file, which would hold etcd's password.
 		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	}
-	if args[0] == sidekickName {
+	if isSidekick {
 		ignoreTerminal()
 	}
 	// These are notified, and not ignored, which a command that a probe runs would inherit:
@@ -66,7 +67,7 @@ func prepare(args []string) {
 	}
 	// As a container's first process, it is the parent of all whose own has ended. An
 	// entrypoint does more.
-	if os.Getpid() == 1 && !entrypoint {
+	if os.Getpid() == 1 && !isEntrypoint {
 		go probe.ReapOrphans(context.Background()) // until the process ends
 	}
 	// Where net/http writes what an app said without being asked.

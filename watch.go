@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -34,9 +33,9 @@ func watchCommand(stdout, stderr io.Writer) *cli.Command {
 					}
 				})
 			})
-			err := context.Cause(ctx)
-			if errors.Is(err, context.Canceled) || errors.Is(err, syscall.EPIPE) {
-				return nil // it was asked to stop, or whoever read has enough
+			err := unread(context.Cause(ctx))
+			if err == nil || errors.Is(err, context.Canceled) { // it was asked to stop
+				return nil
 			}
 			return fmt.Errorf("write: %w", err)
 		})
