@@ -214,18 +214,9 @@ func (w *world) answering(names ...string) {
 // load sends requests through each consumer, so many a second, until stop is called, which
 // returns what became of them.
 func (w *world) load(rate int) (stop func() []testbed.Outcome) {
-	start := time.Now()
-	var loads []*testbed.Load
+	var all []through
 	for _, c := range w.consumers {
-		loads = append(loads, testbed.StartCalls(rate, c.see))
+		all = append(all, through{c.name, testbed.StartCalls(rate, c.see)})
 	}
-	return func() (outcomes []testbed.Outcome) {
-		w.t.Helper()
-		for n, load := range loads {
-			o := load.Stop()
-			w.t.Logf("%s: %d of %d requests sent in %s, %d failed", w.consumers[n].name, o.Sent, o.Due, time.Since(start).Round(time.Second), len(o.Failures))
-			outcomes = append(outcomes, o)
-		}
-		return outcomes
-	}
+	return func() []testbed.Outcome { return stopAll(w.t, all) }
 }

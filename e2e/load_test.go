@@ -33,3 +33,20 @@ func wantNoneFailed(t *testing.T, outcomes ...testbed.Outcome) {
 		}
 	}
 }
+
+// through is a load that is sent to or through something.
+type through struct {
+	name string
+	*testbed.Load
+}
+
+// stopAll stops loads, and returns what became of each.
+func stopAll(t *testing.T, all []through) (outcomes []testbed.Outcome) {
+	t.Helper()
+	for _, load := range all {
+		o := load.Stop()
+		t.Logf("%s: %d of %d requests sent, %d failed", load.name, o.Sent, o.Due, len(o.Failures))
+		outcomes = append(outcomes, o)
+	}
+	return outcomes
+}

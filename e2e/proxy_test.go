@@ -199,20 +199,12 @@ func (f *followed) etcdGone(t *testing.T) {
 // load sends requests until it is stopped, to every proxy its share: two processors serve
 // no more, and a starved app fails its probe.
 func (f *followed) load(t *testing.T) (stop func() []testbed.Outcome) {
-	start, rate := time.Now(), requestRate/len(f.proxies)
-	var loads []*testbed.Load
+	rate := requestRate / len(f.proxies)
+	var all []through
 	for _, p := range f.proxies {
-		loads = append(loads, testbed.StartLoad(rate, func() (string, error) { return p.address, nil }))
+		all = append(all, through{p.image, testbed.StartLoad(rate, func() (string, error) { return p.address, nil })})
 	}
-	return func() (outcomes []testbed.Outcome) {
-		t.Helper()
-		for i, load := range loads {
-			o := load.Stop()
-			t.Logf("%s: %d of %d requests sent in %s, %d failed", f.proxies[i].image, o.Sent, o.Due, time.Since(start).Round(time.Second), len(o.Failures))
-			outcomes = append(outcomes, o)
-		}
-		return outcomes
-	}
+	return func() []testbed.Outcome { return stopAll(t, all) }
 }
 
 // restart stops and starts an instance, as an update does.
